@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include "failure.h"
+#include "lease.h"
+
+/*
+ * The ends of bind, connect, listen and send: what the kernel answered, and
+ * what had been asked. The address that was asked for is read from the
+ * caller's memory here, at the exit: the kernel has copied it by now, so its
+ * page is present. At the entry it may not be.
+ */
+
+struct args {
+	__u64 addr;
+	int fd;
+	__u32 len;
+};
+
+/* A sockaddr_in or sockaddr_in6, as far as we read it. */
+struct asked {
+	__u16 family;
+	__be16 port;
+	__u32 word[5]; /* IPv4: the address first. IPv6: flow, then the address */
+};
+
+/* The first three arguments of the system call that the thread is in. */
+static __always_inline void read_args(struct args *args)
+{
+	void *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct pt_regs___x86 *x86 = regs;
+	struct pt_regs___arm64 *arm64 = regs;
+
+	if (bpf_core_field_exists(x86->orig_ax)) {
+		args->fd = (int)BPF_CORE_READ(x86, di);
+		args->addr = BPF_CORE_READ(x86, si);
+		args->len = (__u32)BPF_CORE_READ(x86, dx);
+		return;
+	}
+	/* regs[0] holds the result by now, orig_x0 what it was. */
+	args->fd = (int)BPF_CORE_READ(arm64, orig_x0);
+	args->addr = BPF_CORE_READ(arm64, regs[1]);
+	args->len = (__u32)BPF_CORE_READ(arm64, regs[2]);
+}
+
+/*
+ * The number of the system call that the thread is in. A 32-bit caller's
+ * numbers differ: none of its calls that get here has a 64-bit connect's or
+ * bind's (arch/x86/entry/syscalls/syscall_32.tbl: 42 is pipe, 49 geteuid).
+ */
+static __always_inline __u32 current_syscall(void)
+{
+	void *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct pt_regs___x86 *x86 = regs;
+	struct pt_regs___arm64 *arm64 = regs;
+
+	if (bpf_core_field_exists(x86->orig_ax))
+		return (__u32)BPF_CORE_READ(x86, orig_ax);
+	return (__u32)BPF_CORE_READ(arm64, syscallno);
+}
+
+/* False if there is no address to read: none was given, or it is gone. */
+static __always_inline bool read_asked(const struct args *args, struct asked *asked)
+{
+	__builtin_memset(asked, 0, sizeof(*asked));
+	if (args->len < 16)
+		return 0;
+	if (args->len < sizeof(*asked))
+		return bpf_probe_read_user(asked, 16, (void *)args->addr) == 0;
+	return bpf_probe_read_user(asked, sizeof(*asked), (void *)args->addr) == 0;
+}
+
+/* Writes the asked address; returns its family, 4 or 6, or 0 for neither. */
+static __always_inline __u8 asked_addr(const struct asked *asked, __u8 addr[16])
+{
+	__u32 *to = (__u32 *)addr;
+
+	if (asked->family == AF_INET) {
+		to[0] = asked->word[0];
+		to[1] = to[2] = to[3] = 0;
+		return 4;
+	}
+	if (asked->family != AF_INET6)
+		return 0;
+	__builtin_memcpy(to, &asked->word[1], 16);
+	if (!is_mapped(to))
+		return 6;
+	unmap(to);
+	return 4;
+}
+
+static __always_inline struct pw_call *current_call(void)
+{
+	return bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0, 0);
+}
+
+/* Notes what the thread has begun, for the end of its system call. */
+static __always_inline struct pw_call *begin_call(const struct sock *sk, const struct pw_lease *lease,
+					 __u8 phase)
+{
+	struct pw_call *call = bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0,
+						    BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!call) {
+		count_drop(PW_DROP_THREAD);
+		return 0;
+	}
+	call->sk = (__u64)sk;
+	call->cookie = lease->cookie;
+	call->started = lease->changed;
+	__builtin_memcpy(call->local_addr, lease->local_addr, sizeof(call->local_addr));
+	__builtin_memcpy(call->remote_addr, lease->remote_addr, sizeof(call->remote_addr));
+	call->netns = lease->netns;
+	call->device = lease->device;
+	call->local_port = lease->local_port;
+	call->remote_port = lease->remote_port;
+	call->family = lease->family;
+	call->phase = phase;
+	return call;
+}
+
+/* The addresses of a refused connect(), as the thread noted them. */
+static __always_inline void copy_call(struct refusal *f, const struct pw_call *call)
+{
+	f->key.family = call->family;
+	f->key.phase = call->phase;
+	f->key.local_port = call->local_port;
+	f->key.remote_port = call->remote_port;
+	f->key.unspecified = 0;
+	__builtin_memcpy(f->key.local_addr, call->local_addr, sizeof(f->key.local_addr));
+	__builtin_memcpy(f->key.remote_addr, call->remote_addr, sizeof(f->key.remote_addr));
+}

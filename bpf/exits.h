@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include "call.h"
+#include "tcp.h"
+#include "udp.h"
+
+/* The ends of system calls, see call.h. */
+
+/* Returns the socket of the call if it is one that we watch. */
+static __always_inline struct sock *called_sock(const struct args *args, __u8 *protocol)
+{
+	struct sock *sk = sock_of_fd(args->fd);
+
+	if (!sk || !sock_is_inet(sk))
+		return 0;
+	*protocol = (__u8)BPF_CORE_READ(sk, sk_protocol);
+	return watched(sk, *protocol) ? sk : 0;
+}
+
+/* Puts what was asked for into the local or the remote half of a refusal. */
+static __always_inline void ask_local(struct refusal *f, const struct args *args)
+{
+	struct asked asked;
+	__u8 family;
+
+	if (!read_asked(args, &asked))
+		return;
+	family = asked_addr(&asked, f->key.local_addr);
+	if (!family)
+		return;
+	f->key.family = family;
+	f->key.local_port = bpf_ntohs(asked.port);
+	f->key.unspecified = 0;
+}
+
+static __always_inline void ask_remote(struct refusal *f, const struct args *args)
+{
+	struct asked asked;
+	__u8 family;
+
+	if (!read_asked(args, &asked))
+		return;
+	family = asked_addr(&asked, f->key.remote_addr);
+	if (!family)
+		return;
+	f->key.family = family;
+	f->key.remote_port = bpf_ntohs(asked.port);
+}
+
+/* Another program refused a bind() after we had seen the port given. */
+static __always_inline void undo_bind(const struct sock *sk)
+{
+	struct pw_lease *lease = find_lease(SOCK(sk, skc_cookie.counter));
+
+	if (lease && SOCK(sk, skc_num) == 0)
+		remove_lease(lease, lease->word.state, PW_CAUSE_CLOSED);
+}
+
+static __always_inline void on_bind_exit(long ret)
+{
+	struct refusal f;
+	struct args args;
+	struct sock *sk;
+	__u8 protocol;
+
+	if (ret >= 0)
+		return;
+	read_args(&args);
+	sk = called_sock(&args, &protocol);
+	if (!sk)
+		return;
+	if (ret == -EPERM)
+		undo_bind(sk);
+	init_refusal(&f, sk, PW_BIND, ret);
+	ask_local(&f, &args);
+	refuse(&f);
+}
+
+/* The thread's call is over: whatever port came of it is told with its name. */
+static __always_inline void tell_at_exit(struct pw_call *call)
+{
+	struct sock *sk = (struct sock *)call->sk;
+	struct pw_lease *lease = find_lease(call->cookie);
+
+	if (lease && take_port(sk, lease) && claim(lease, call->cookie))
+		tell_allocation(sk, lease);
+	call->sk = 0;
+}
+
+static __always_inline void on_listen_exit(long ret)
+{
+	struct pw_call *call = current_call();
+	struct refusal f;
+	struct args args;
+	struct sock *sk;
+	__u8 protocol;
+
+	if (ret == 0) {
+		if (call && call->sk && call->phase == PW_PHASE_LISTEN)
+			tell_at_exit(call);
+		return;
+	}
+	if (call)
+		call->sk = 0;
+	read_args(&args);
+	sk = called_sock(&args, &protocol);
+	if (!sk)
+		return;
+	init_refusal(&f, sk, PW_LISTEN, ret);
+	f.key.family = read_addrs(sk, f.key.local_addr, f.key.remote_addr);
+	f.key.local_port = SOCK(sk, skc_num);
+	f.key.unspecified = 0;
+	refuse(&f);
+}
+
+/* A refused connect() is worth telling if ports or addresses were the reason;
+ * that the far end refused, or is unknown, is not ours. */
+static __always_inline bool is_refusal(long ret)
+{
+	return ret == -EADDRNOTAVAIL || ret == -EAGAIN || ret == -ENOMEM || ret == -EPERM ||
+	       ret == -EACCES || ret == -EADDRINUSE;
+}
+
+/* Refused after it had begun: the thread noted both ends. */
+static __always_inline void refuse_begun(const struct sock *sk, const struct pw_call *call, long ret)
+{
+	struct refusal f;
+
+	init_refusal(&f, sk, PW_CONNECT, ret);
+	copy_call(&f, call);
+	refuse(&f);
+}
+
+/* Refused before it began: what is known is what was asked for. */
+static __always_inline void refuse_asked(const struct sock *sk, const struct args *args, long ret)
+{
+	struct refusal f;
+
+	init_refusal(&f, sk, PW_CONNECT, ret);
+	ask_remote(&f, args);
+	refuse(&f);
+}
+
+static __always_inline void on_connect_exit(long ret)
+{
+	struct pw_call *call = current_call();
+	struct args args;
+	struct sock *sk;
+	__u8 protocol;
+
+	if (call && call->sk) {
+		sk = (struct sock *)call->sk;
+		tell_at_exit(call);
+		if (is_refusal(ret))
+			refuse_begun(sk, call, ret);
+		return;
+	}
+	if (ret != 0 && !is_refusal(ret))
+		return;
+	read_args(&args);
+	sk = called_sock(&args, &protocol);
+	if (!sk)
+		return;
+	if (protocol == IPPROTO_UDP)
+		end_udp_connect(sk);
+	if (is_refusal(ret))
+		refuse_asked(sk, &args, ret);
+}
+
+/* A send that fails with EAGAIN and left the socket without a port found none;
+ * one that has a port found its buffer full, which is not ours. */
+static __always_inline void on_send_exit(long ret)
+{
+	struct refusal f;
+	struct args args;
+	struct sock *sk;
+	__u8 protocol;
+
+	if (ret != -EAGAIN)
+		return;
+	read_args(&args);
+	sk = called_sock(&args, &protocol);
+	if (!sk || protocol != IPPROTO_UDP || SOCK(sk, skc_num) != 0)
+		return;
+	init_refusal(&f, sk, PW_SEND, ret);
+	refuse(&f);
+}

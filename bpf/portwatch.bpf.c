@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+
+/*
+ * The hooks. Each picks its arguments and calls one function; what it means
+ * for a lease stands in the headers. The hook table in internal/tracer says
+ * which are attached in which mode.
+ */
+
+#include "kernel.h"
+
+#include "config.h"
+#include "event.h"
+#include "exits.h"
+#include "walk.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Puts the types of the rings into the object's BTF, from which bpf2go makes
+ * the Go side. */
+const struct {
+	enum pw_kind *kind;
+	enum pw_drop *drop;
+	enum pw_map_error *map_error;
+	enum pw_phase *phase;
+	enum pw_flag *flag;
+	struct pw_lease_record *lease;
+	struct pw_change_record *change;
+	struct pw_failure_record *failure;
+	struct pw_exit_record *exit;
+} pw_types __attribute__((unused));
+
+/* TCP state, both modes. */
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(pw_set_state, struct sock *sk, int old, int new)
+{
+	if (watched(sk, (__u8)BPF_CORE_READ(sk, sk_protocol)))
+		on_tcp_state(sk, old, new);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(pw_destroy, struct sock *sk)
+{
+	on_tcp_destroy(sk);
+	return 0;
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(pw_retransmit, struct sock *sk)
+{
+	if (SOCK(sk, skc_state) == TCP_SYN_SENT)
+		on_syn_retransmit(sk);
+	return 0;
+}
+
+/* TIME_WAIT, by its timer. */
+
+SEC("tp_btf/timer_start")
+int BPF_PROG(pw_timer_start, struct timer_list *timer)
+{
+	if ((__u64)timer->function == pw_tw_handler)
+		renew_timewait((void *)timer -
+				       bpf_core_field_offset(struct inet_timewait_sock, tw_timer),
+			       (__u32)timer->expires);
+	return 0;
+}
+
+SEC("tp_btf/timer_cancel")
+int BPF_PROG(pw_timer_cancel, struct timer_list *timer)
+{
+	if ((__u64)timer->function == pw_tw_handler)
+		end_timewait((void *)timer -
+			     bpf_core_field_offset(struct inet_timewait_sock, tw_timer));
+	return 0;
+}
+
+/* Ends of system calls. */
+
+SEC("tp/syscalls/sys_exit_bind")
+int pw_bind_x(struct trace_event_raw_sys_exit *ctx)
+{
+	on_bind_exit(ctx->ret);
+	return 0;
+}
+
+SEC("tp/syscalls/sys_exit_listen")
+int pw_listen_x(struct trace_event_raw_sys_exit *ctx)
+{
+	on_listen_exit(ctx->ret);
+	return 0;
+}
+
+SEC("tp/syscalls/sys_exit_connect")
+int pw_connect_x(struct trace_event_raw_sys_exit *ctx)
+{
+	on_connect_exit(ctx->ret);
+	return 0;
+}
+
+SEC("tp/syscalls/sys_exit_sendto")
+int pw_send_x(struct trace_event_raw_sys_exit *ctx)
+{
+	on_send_exit(ctx->ret);
+	return 0;
+}
+
+/* bind() and UDP, by cgroup programs; 1 lets the call proceed. */
+
+SEC("cgroup/post_bind4")
+int pw_post_bind4(struct bpf_sock *ctx)
+{
+	on_bound(plain(ctx), bpf_get_socket_cookie(ctx));
+	return 1;
+}
+
+SEC("cgroup/post_bind6")
+int pw_post_bind6(struct bpf_sock *ctx)
+{
+	on_bound(plain(ctx), bpf_get_socket_cookie(ctx));
+	return 1;
+}
+
+SEC("cgroup/connect4")
+int pw_connect4(struct bpf_sock_addr *ctx)
+{
+	if (ctx->protocol == IPPROTO_UDP)
+		begin_udp_connect(plain(ctx->sk), bpf_get_socket_cookie(ctx));
+	return 1;
+}
+
+SEC("cgroup/connect6")
+int pw_connect6(struct bpf_sock_addr *ctx)
+{
+	if (ctx->protocol == IPPROTO_UDP)
+		begin_udp_connect(plain(ctx->sk), bpf_get_socket_cookie(ctx));
+	return 1;
+}
+
+SEC("cgroup/sendmsg4")
+int pw_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+
+	if (!find_lease(cookie))
+		on_udp_send(plain(ctx->sk), cookie);
+	return 1;
+}
+
+SEC("cgroup/sendmsg6")
+int pw_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+
+	if (!find_lease(cookie))
+		on_udp_send(plain(ctx->sk), cookie);
+	return 1;
+}
+
+SEC("cgroup/sock_release")
+int pw_sock_release(struct bpf_sock *ctx)
+{
+	if (ctx->protocol == IPPROTO_UDP)
+		on_udp_release(bpf_get_socket_cookie(ctx));
+	return 1;
+}
+
+/* Processes. */
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(pw_exit, struct task_struct *task)
+{
+	if (task->signal->live.counter == 0)
+		on_exit(task);
+	return 0;
+}
+
+/* The walk. */
+
+SEC("iter/tcp")
+int pw_walk_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct tcp_timewait_sock *tw;
+	struct tcp_sock *tp;
+
+	if (!common || !pw_watch_tcp)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(common);
+	if (tp) {
+		walk_tcp(ctx->meta->seq, (struct sock *)tp, common->skc_state);
+		return 0;
+	}
+	tw = bpf_skc_to_tcp_timewait_sock(common);
+	if (tw)
+		walk_timewait(ctx->meta->seq, (void *)tw, bpf_get_socket_cookie(common));
+	return 0;
+}
+
+SEC("iter/udp")
+int pw_walk_udp(struct bpf_iter__udp *ctx)
+{
+	struct sock *sk = (struct sock *)ctx->udp_sk;
+
+	if (sk && pw_watch_udp && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_UDP)
+		walk_udp(ctx->meta->seq, sk);
+	return 0;
+}
+
+SEC("iter/task_file")
+int pw_walk_file(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+	struct socket *socket;
+
+	if (!file || !task)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (socket && socket->sk)
+		walk_file(ctx->meta->seq, socket->sk, task);
+	return 0;
+}
+
+/* Pairs the two clocks: user space needs the kernel's tick. */
+SEC("syscall")
+int pw_read_clock(struct pw_clock *clock)
+{
+	clock->jiffies = bpf_jiffies64();
+	clock->boot_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include "accepted.h"
+
+/*
+ * TCP, as inet_sock_set_state tells it. The event comes under the socket's
+ * lock, after the port was given back and before the new state is stored.
+ */
+
+/* connect() on a bound socket: owner, origin and birth stay. */
+static __always_inline void connect_bound(struct sock *sk, struct pw_lease *lease)
+{
+	__u8 told = lease->word.flags & PW_TOLD;
+
+	read_lease(sk, IPPROTO_TCP, lease);
+	lease->word.flags |= told;
+	lease->word.state = TCP_SYN_SENT;
+	lease->changed = bpf_ktime_get_boot_ns();
+	begin_call(sk, lease, PW_PHASE_STARTED);
+	tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND);
+}
+
+/* connect() begins: process context, the port is still to be chosen. */
+static __always_inline void begin_connect(struct sock *sk)
+{
+	__u64 cookie = bpf_get_socket_cookie(sk);
+	struct pw_lease *known = find_lease(cookie), lease = {};
+	struct who who;
+
+	if (known)
+		return connect_bound(sk, known);
+	read_who(&who);
+	set_owner(&lease, &who);
+	read_lease(sk, IPPROTO_TCP, &lease);
+	lease.cookie = cookie;
+	lease.word.state = TCP_SYN_SENT;
+	lease.word.origin = PW_ORIGIN_CONNECT;
+	lease.born = lease.changed = bpf_ktime_get_boot_ns();
+	if (lease.local_port) /* bound where we could not see it: not ours to name */
+		forget_owner(sk, &lease);
+	if (pw_has_connect_exit && current_syscall() == pw_nr_connect)
+		lease.word.flags |= PW_AT_EXIT;
+	if (!insert_lease(&lease, BPF_ANY))
+		begin_call(sk, &lease, PW_PHASE_STARTED);
+}
+
+/* listen() begins: process context; without bind() the port comes later. */
+static __always_inline void begin_listen(struct sock *sk)
+{
+	__u64 cookie = bpf_get_socket_cookie(sk);
+	struct pw_lease *known = find_lease(cookie), lease = {};
+	struct who who;
+
+	if (known)
+		return change_state(known, PW_STATE_BOUND, TCP_LISTEN);
+	read_who(&who);
+	set_owner(&lease, &who);
+	read_lease(sk, IPPROTO_TCP, &lease);
+	lease.cookie = cookie;
+	lease.word.state = TCP_LISTEN;
+	lease.word.origin = PW_ORIGIN_LISTEN;
+	lease.born = lease.changed = bpf_ktime_get_boot_ns();
+	if (lease.local_port) {
+		forget_owner(sk, &lease);
+		lease.word.flags |= PW_TOLD;
+	}
+	if (insert_lease(&lease, BPF_ANY))
+		return;
+	if (lease.local_port)
+		tell_lease(sk, &lease, PW_ALLOCATE, 0);
+	else
+		begin_call(sk, &lease, PW_PHASE_LISTEN);
+}
+
+/* No port was found. Process context: the search is part of the call. */
+static __always_inline void fail_connect(struct sock *sk, struct pw_lease *lease)
+{
+	struct pw_call *call = current_call();
+	bool at_exit = lease->word.flags & PW_AT_EXIT;
+	struct refusal f;
+
+	bpf_map_delete_elem(&pw_leases, &lease->cookie);
+	if (!call || call->sk != (__u64)sk)
+		return;
+	call->phase = PW_PHASE_NO_PORT;
+	if (at_exit)
+		return;
+	/* io_uring, or a 32-bit caller: nobody will tell the errno */
+	init_refusal(&f, sk, PW_CONNECT, 0);
+	copy_call(&f, call);
+	call->sk = 0;
+	refuse(&f);
+}
+
+/* The port is known now. Returns true if the lease may be told from here. */
+static __always_inline bool take_port(const struct sock *sk, struct pw_lease *lease)
+{
+	if (lease->local_port)
+		return 1;
+	lease->local_port = sock_sport(sk);
+	return lease->local_port != 0;
+}
+
+/* Tells an allocation that nobody told; any context. */
+static __always_inline void tell_late(const struct sock *sk, struct pw_lease *lease)
+{
+	if (claim(lease, lease->cookie))
+		tell_lease(sk, lease, PW_ALLOCATE, 0);
+}
+
+static __always_inline __u8 close_cause(const struct sock *sk, int old)
+{
+	/* __tcp_close() sets SHUTDOWN_MASK before anything else. */
+	if (BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK)
+		return BPF_CORE_READ(sk, sk_err) == ECONNRESET ? PW_CAUSE_RESET : PW_CAUSE_CLOSED;
+	if (old != TCP_SYN_SENT && BPF_CORE_READ(sk, sk_err) == ECONNRESET)
+		return PW_CAUSE_RESET;
+	return PW_CAUSE_DISCONNECTED;
+}
+
+static __always_inline bool sock_dead(const struct sock *sk)
+{
+	return SOCK(sk, skc_flags) >> SOCK_DEAD & 1;
+}
+
+/* The socket turns CLOSE: waits, gives its port back, or keeps it. */
+static __always_inline void end_connection(struct sock *sk, struct pw_lease *lease, int old)
+{
+	struct inet_timewait_sock *tw = 0;
+	bool keeps_port = SOCK(sk, skc_num) != 0;
+
+	if (!take_port(sk, lease))
+		return old == TCP_SYN_SENT ? fail_connect(sk, lease) :
+					     (void)bpf_map_delete_elem(&pw_leases, &lease->cookie);
+	tell_late(sk, lease);
+	if (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
+		tw = find_timewait(sk, lease->cookie);
+	if (tw)
+		return bear_timewait(sk, lease, tw, old, keeps_port && !sock_dead(sk));
+	if (!keeps_port)
+		return remove_lease(lease, old, close_cause(sk, old));
+	/* A socket that is being closed tells its end in tcp_destroy_sock. */
+	if (BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK)
+		lease->word.state = PW_STATE_BOUND;
+	else
+		change_state(lease, old, PW_STATE_BOUND);
+}
+
+/* FIN_WAIT2 of a socket without a process becomes a mini-socket at once. */
+static __always_inline bool worth_telling(const struct sock *sk, int new)
+{
+	return new != TCP_FIN_WAIT2 || !sock_dead(sk);
+}
+
+static __always_inline void move_on(struct sock *sk, struct pw_lease *lease, int old, int new)
+{
+	bool told = lease->word.flags & PW_TOLD;
+
+	if (!take_port(sk, lease))
+		return;
+	if (!told && !(lease->word.flags & PW_AT_EXIT)) {
+		lease->word.state = new;
+		lease->changed = bpf_ktime_get_boot_ns();
+		return tell_late(sk, lease);
+	}
+	if (worth_telling(sk, new))
+		return change_state(lease, old, new);
+	lease->word.state = new;
+}
+
+static __always_inline void on_tcp_state(struct sock *sk, int old, int new)
+{
+	struct pw_lease *lease;
+
+	if (old == TCP_LISTEN && new == TCP_SYN_RECV)
+		return; /* a child is born; it counts once it is established */
+	if (old == TCP_CLOSE && new == TCP_SYN_SENT)
+		return begin_connect(sk);
+	if (old == TCP_CLOSE && new == TCP_LISTEN)
+		return begin_listen(sk);
+	lease = find_lease(SOCK(sk, skc_cookie.counter));
+	if (lease && new == TCP_CLOSE)
+		return end_connection(sk, lease, old);
+	if (lease)
+		return move_on(sk, lease, old, new);
+	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
+		return count_accepted(sk);
+	if (new == TCP_CLOSE)
+		end_accepted(sk, old);
+}
+
+/* The last sight of a TCP socket: the second witness of its release, and the
+ * only one for a port that was bound by number, or bound and nothing else. */
+static __always_inline void on_tcp_destroy(struct sock *sk)
+{
+	struct pw_lease *lease = find_lease(SOCK(sk, skc_cookie.counter));
+	struct inet_timewait_sock *tw = 0;
+
+	if (!lease)
+		return;
+	if (lease->word.state == TCP_FIN_WAIT1 || lease->word.state == TCP_FIN_WAIT2 ||
+	    lease->word.state == TCP_CLOSING)
+		tw = find_timewait(sk, lease->cookie);
+	tell_late(sk, lease);
+	if (tw)
+		return bear_timewait(sk, lease, tw, lease->word.state, 0);
+	remove_lease(lease, lease->word.state,
+		     BPF_CORE_READ(sk, sk_err) == ECONNRESET ? PW_CAUSE_RESET : PW_CAUSE_CLOSED);
+}
+
+/* A SYN without an answer: a blocking connect() is not at its end for long,
+ * but has its port. */
+static __always_inline void on_syn_retransmit(struct sock *sk)
+{
+	struct pw_lease *lease = find_lease(SOCK(sk, skc_cookie.counter));
+
+	if (lease && take_port(sk, lease))
+		tell_late(sk, lease);
+}

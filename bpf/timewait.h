@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include "call.h"
+#include "lease.h"
+
+/*
+ * TIME_WAIT. Its birth is no event: tcp_time_wait() puts the mini-socket into
+ * the hash chain and then closes the full socket, so at the CLOSE event the
+ * chain tells (checked on 5.10 to 7.2). Its death is the cancelling of its
+ * timer, unless the same timer is started again at once: then it was renewed.
+ */
+
+#define CHAIN_MAX 16
+
+struct chain {
+	struct hlist_nulls_node *node;
+	__u64 hash; /* the kernel's 32 bits */
+};
+
+/* The first node of the hash chain in which the socket is, or was until now. */
+static __always_inline void open_chain(const struct sock *sk, struct chain *chain)
+{
+	struct net *net = SOCK(sk, skc_net.net);
+	struct inet_hashinfo *info = BPF_CORE_READ(net, ipv4.tcp_death_row.hashinfo);
+	struct inet_ehash_bucket *buckets = BPF_CORE_READ(info, ehash);
+
+	chain->hash = SOCK(sk, skc_hash);
+	buckets = (void *)buckets + (__u64)(chain->hash & BPF_CORE_READ(info, ehash_mask)) *
+					    bpf_core_type_size(struct inet_ehash_bucket);
+	chain->node = BPF_CORE_READ(buckets, chain.first);
+}
+
+/* Steps to the next mini-socket with the chain's hash; 0 at the end. The list
+ * ends with an odd "pointer" (include/linux/list_nulls.h). */
+static __always_inline struct inet_timewait_sock *next_in_chain(struct chain *chain)
+{
+	struct hlist_nulls_node *node = chain->node;
+	struct sock_common *common;
+	int i;
+
+	for (i = 0; i < CHAIN_MAX; i++) {
+		if (!node || (__u64)node & 1)
+			return 0;
+		common = (void *)node -
+			 bpf_core_field_offset(struct sock_common, skc_nulls_node);
+		chain->node = node = BPF_CORE_READ(node, next);
+		if (BPF_CORE_READ(common, skc_state) == TCP_TIME_WAIT &&
+		    BPF_CORE_READ(common, skc_hash) == chain->hash)
+			return (void *)common;
+	}
+	return 0;
+}
+
+/* The mini-socket that inherited the cookie. */
+static __always_inline struct inet_timewait_sock *find_timewait(const struct sock *sk, __u64 cookie)
+{
+	struct inet_timewait_sock *tw;
+	struct chain chain;
+
+	open_chain(sk, &chain);
+	tw = next_in_chain(&chain);
+	if (tw && BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) == (__s64)cookie)
+		return tw;
+	tw = tw ? next_in_chain(&chain) : 0;
+	if (tw && BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) == (__s64)cookie)
+		return tw;
+	return 0;
+}
+
+/* The mini-socket of an accepted socket, which has no cookie of ours: same
+ * ports and, as the chain's hash is the same, the same addresses. */
+static __always_inline bool became_timewait(const struct sock *sk)
+{
+	struct inet_timewait_sock *tw;
+	struct chain chain;
+
+	open_chain(sk, &chain);
+	tw = next_in_chain(&chain);
+	return tw && BPF_CORE_READ(tw, __tw_common.skc_dport) == SOCK(sk, skc_dport) &&
+	       bpf_ntohs(BPF_CORE_READ(tw, tw_sport)) == sock_sport(sk);
+}
+
+static __always_inline void read_timewait(const struct inet_timewait_sock *tw, struct pw_lease *lease)
+{
+	lease->word.state = TCP_TIME_WAIT;
+	lease->word.substate = BPF_CORE_READ(tw, tw_substate);
+	lease->expires = (__u32)BPF_CORE_READ(tw, tw_timer.expires);
+}
+
+static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease, __u64 flags)
+{
+	count_map_error(PW_DROP_TIMEWAIT, bpf_map_update_elem(&pw_timewait, &tw, lease, flags));
+}
+
+static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
+			      const struct pw_call *successor, bool early)
+{
+	struct pw_change_record *r = reserve(pw_news, pw_change_record, PW_RELEASE);
+
+	if (!r)
+		return;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->time = lease->changed;
+	r->cookie = lease->cookie;
+	r->born = lease->born;
+	r->netns = lease->netns;
+	r->local_port = lease->local_port;
+	r->kind = PW_RELEASE;
+	r->from = r->state = TCP_TIME_WAIT;
+	r->cause = cause;
+	r->early = early;
+	if (successor) {
+		r->successor_cookie = successor->cookie;
+		r->successor_born = successor->started;
+	}
+	submit_news(r);
+}
+
+/*
+ * The full socket ends, its mini-socket keeps the port. A socket that bound
+ * its port by number and is still open keeps it too: from here on there are
+ * two leases. The mini-socket may be killed on another CPU before its entry is
+ * there: a timer that is not pending proves it.
+ */
+static __always_inline void bear_timewait(const struct sock *sk, struct pw_lease *full,
+				 const struct inet_timewait_sock *tw, __u8 from, bool keeps_port)
+{
+	struct pw_lease lease = *full;
+	__u64 addr = (__u64)tw;
+
+	read_timewait(tw, &lease);
+	lease.changed = bpf_ktime_get_boot_ns();
+	lease.word.flags |= PW_TOLD;
+	if (keeps_port) {
+		lease.born = lease.changed;
+		change_state(full, from, PW_STATE_BOUND);
+	}
+	insert_timewait(addr, &lease, BPF_ANY);
+	tell_lease(sk, &lease, PW_TIME_WAIT, from);
+	if (!keeps_port)
+		bpf_map_delete_elem(&pw_leases, &lease.cookie);
+	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) && !bpf_map_delete_elem(&pw_timewait, &addr))
+		tell_death(&lease, PW_CAUSE_KILLED, 0, 0);
+}
+
+/* list_del_rcu() has been at the namespace: it is being torn down (cleanup_net;
+ * LIST_POISON2 in include/linux/poison.h). */
+static __always_inline bool namespace_dies(const struct inet_timewait_sock *tw)
+{
+	struct net *net = BPF_CORE_READ(tw, __tw_common.skc_net.net);
+
+	return (__u64)BPF_CORE_READ(net, list.prev) >> 48 == 0xdead;
+}
+
+/*
+ * Is it this thread's connect() that takes the TIME_WAIT over? On loopback the
+ * SYN of the same connect() may end the server's TIME_WAIT in the same thread:
+ * the direction tells them apart.
+ */
+static __always_inline struct pw_call *reused_by(const struct pw_lease *lease)
+{
+	struct pw_call *call = current_call();
+
+	if (!call || !call->sk || call->phase != PW_PHASE_STARTED)
+		return 0;
+	if (call->netns != lease->netns || call->remote_port != lease->remote_port)
+		return 0;
+	if (call->local_port && call->local_port != lease->local_port)
+		return 0;
+	if (__builtin_memcmp(call->local_addr, lease->local_addr, sizeof(call->local_addr)) ||
+	    __builtin_memcmp(call->remote_addr, lease->remote_addr, sizeof(call->remote_addr)))
+		return 0;
+	return call;
+}
+
+/* A TIME_WAIT's timer is taken off the wheel. */
+static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
+{
+	__u64 addr = (__u64)tw;
+	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr);
+	struct pw_call *successor = 0;
+	__u8 cause = PW_CAUSE_EXPIRED;
+	struct pw_slot *slot;
+	__u32 zero = 0;
+	bool early;
+
+	slot = bpf_map_lookup_elem(&pw_slot, &zero);
+	if (!lease || !slot)
+		return;
+	slot->tw = addr;
+	__builtin_memcpy(&slot->lease, lease, sizeof(slot->lease));
+	if (bpf_map_delete_elem(&pw_timewait, &addr))
+		return;
+	lease = &slot->lease;
+	lease->changed = bpf_ktime_get_boot_ns();
+	early = (__s32)((__u32)bpf_jiffies64() - lease->expires) < 0;
+	if (early) {
+		successor = reused_by(lease);
+		cause = successor ? PW_CAUSE_REUSED :
+			namespace_dies(tw) ? PW_CAUSE_NETNS : PW_CAUSE_KILLED;
+	}
+	tell_death(lease, cause, successor, early && cause == PW_CAUSE_KILLED);
+}
+
+/* The same timer is started again: it was no death but a renewal. */
+static __always_inline void renew_timewait(const struct inet_timewait_sock *tw, __u32 expires)
+{
+	struct pw_slot *slot;
+	__u32 zero = 0;
+
+	slot = bpf_map_lookup_elem(&pw_slot, &zero);
+	if (!slot || slot->tw != (__u64)tw)
+		return;
+	slot->tw = 0;
+	/* A new mini-socket at the address of the last one has another cookie. */
+	if (BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) != (__s64)slot->lease.cookie)
+		return;
+	read_timewait(tw, &slot->lease);
+	slot->lease.expires = expires;
+	slot->lease.changed = bpf_ktime_get_boot_ns();
+	insert_timewait((__u64)tw, &slot->lease, BPF_ANY);
+	tell_lease((const struct sock *)tw, &slot->lease, PW_TIME_WAIT, TCP_TIME_WAIT);
+}

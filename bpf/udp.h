@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include "call.h"
+#include "lease.h"
+
+/*
+ * bind() of both protocols, and the life of UDP sockets, which pass no
+ * tracepoint: cgroup programs see them, in the process context of the caller.
+ */
+
+/* A context that is, or a pointer that the verifier lets nobody add to, as a
+ * plain address to read from. */
+static __always_inline const struct sock *plain(const void *pointer)
+{
+	const void *spilled = pointer;
+	const struct sock *sk = 0;
+
+	bpf_probe_read_kernel(&sk, sizeof(sk), &spilled);
+	return sk;
+}
+
+static __always_inline __u8 udp_state(const struct sock *sk)
+{
+	return SOCK(sk, skc_state) == TCP_ESTABLISHED ? PW_STATE_CONNECTED : PW_STATE_UNCONNECTED;
+}
+
+/* By number or any port? The kernel marks the socket after post_bind, so the
+ * question is read where it was asked. */
+static __always_inline __u8 bind_origin(void)
+{
+	struct asked asked;
+	struct args args;
+
+	if (current_syscall() != pw_nr_bind)
+		return PW_ORIGIN_UNKNOWN; /* io_uring or a 32-bit caller */
+	read_args(&args);
+	if (!read_asked(&args, &asked))
+		return PW_ORIGIN_UNKNOWN;
+	return asked.port ? PW_ORIGIN_BIND : PW_ORIGIN_BIND0;
+}
+
+/* bind() got a port: cgroup/post_bind4 and 6. */
+static __always_inline void on_bound(const struct sock *sk, __u64 cookie)
+{
+	__u8 protocol = (__u8)BPF_CORE_READ(sk, sk_protocol);
+	struct pw_lease lease = {};
+	struct who who;
+
+	if (!watched(sk, protocol))
+		return;
+	read_who(&who);
+	set_owner(&lease, &who);
+	read_lease(sk, protocol, &lease);
+	lease.cookie = cookie;
+	lease.word.state = protocol == IPPROTO_UDP ? PW_STATE_UNCONNECTED : PW_STATE_BOUND;
+	lease.word.origin = bind_origin();
+	lease.word.flags |= PW_TOLD;
+	lease.born = lease.changed = bpf_ktime_get_boot_ns();
+	insert_lease(&lease, BPF_ANY);
+	tell_allocation(sk, &lease);
+}
+
+/* connect() on a UDP socket without a port: it will be given one. Process
+ * context, cgroup/connect4 and 6; the end of the call completes it. */
+static __always_inline void begin_udp_connect(const struct sock *sk, __u64 cookie)
+{
+	struct pw_lease lease = {};
+	struct who who;
+
+	if (SOCK(sk, skc_num) != 0 || find_lease(cookie) || !watched(sk, IPPROTO_UDP))
+		return;
+	read_who(&who);
+	set_owner(&lease, &who);
+	read_lease(sk, IPPROTO_UDP, &lease);
+	lease.cookie = cookie;
+	lease.word.state = PW_STATE_UNCONNECTED;
+	lease.word.origin = PW_ORIGIN_AUTOBIND;
+	lease.word.flags |= PW_AT_EXIT;
+	lease.born = lease.changed = bpf_ktime_get_boot_ns();
+	insert_lease(&lease, BPF_ANY);
+}
+
+/* connect() has narrowed, or connect(AF_UNSPEC) has widened, the address. */
+static __always_inline void move_udp(const struct sock *sk, struct pw_lease *lease)
+{
+	__u8 from = lease->word.state;
+
+	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr);
+	lease->remote_port = bpf_ntohs(SOCK(sk, skc_dport));
+	lease->word.state = udp_state(sk);
+	lease->changed = bpf_ktime_get_boot_ns();
+	tell_lease(sk, lease, PW_STATE, from);
+}
+
+/* connect() on a UDP socket is over, well or not. */
+static __always_inline void end_udp_connect(const struct sock *sk)
+{
+	__u64 cookie = SOCK(sk, skc_cookie.counter);
+	struct pw_lease *lease = find_lease(cookie);
+	__u16 port = SOCK(sk, skc_num);
+
+	if (!lease)
+		return;
+	if (!port && !lease->local_port) {
+		bpf_map_delete_elem(&pw_leases, &cookie);
+		return;
+	}
+	if (!port) /* connect(AF_UNSPEC) gives back what the kernel chose */
+		return remove_lease(lease, lease->word.state, PW_CAUSE_DISCONNECTED);
+	if (lease->local_port)
+		return move_udp(sk, lease);
+	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr);
+	lease->local_port = port;
+	lease->remote_port = bpf_ntohs(SOCK(sk, skc_dport));
+	lease->word.state = udp_state(sk);
+	lease->changed = bpf_ktime_get_boot_ns();
+	if (claim(lease, cookie))
+		tell_allocation(sk, lease);
+}
+
+/* A send on an unconnected socket: cgroup/sendmsg4 and 6 come after the port
+ * was given (inet_send_prepare). The first one took it. */
+static __always_inline void on_udp_send(const struct sock *sk, __u64 cookie)
+{
+	struct pw_lease lease = {};
+	struct who who;
+
+	if (!watched(sk, IPPROTO_UDP))
+		return;
+	read_lease(sk, IPPROTO_UDP, &lease);
+	lease.cookie = cookie;
+	lease.word.state = udp_state(sk);
+	lease.word.flags |= PW_TOLD;
+	lease.born = lease.changed = bpf_ktime_get_boot_ns();
+	if (pw_armed) {
+		read_who(&who);
+		set_owner(&lease, &who);
+		lease.word.origin = PW_ORIGIN_AUTOBIND;
+	} else {
+		forget_owner(sk, &lease);
+	}
+	if (insert_lease(&lease, BPF_NOEXIST))
+		return;
+	tell_allocation(sk, &lease);
+}
+
+/* The last reference is dropped: cgroup/sock_release. */
+static __always_inline void on_udp_release(__u64 cookie)
+{
+	struct pw_lease *lease = find_lease(cookie);
+
+	if (!lease)
+		return;
+	if (lease->local_port)
+		remove_lease(lease, lease->word.state, PW_CAUSE_CLOSED);
+	else
+		bpf_map_delete_elem(&pw_leases, &cookie);
+}
