@@ -17,17 +17,14 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Puts the types of the rings into the object's BTF, from which bpf2go makes
  * the Go side. */
-const struct {
-	enum pw_kind *kind;
-	enum pw_drop *drop;
-	enum pw_map_error *map_error;
-	enum pw_phase *phase;
-	enum pw_flag *flag;
-	struct pw_lease_record *lease;
-	struct pw_change_record *change;
-	struct pw_failure_record *failure;
-	struct pw_exit_record *exit;
-} pw_types __attribute__((unused));
+const enum pw_kind *pw_export_kind __attribute__((unused));
+const enum pw_drop *pw_export_drop __attribute__((unused));
+const enum pw_phase *pw_export_phase __attribute__((unused));
+const enum pw_flag *pw_export_flag __attribute__((unused));
+const struct pw_lease_record *pw_export_lease __attribute__((unused));
+const struct pw_change_record *pw_export_change __attribute__((unused));
+const struct pw_failure_record *pw_export_failure __attribute__((unused));
+const struct pw_exit_record *pw_export_exit __attribute__((unused));
 
 /* TCP state, both modes. */
 
