@@ -8,9 +8,6 @@
 /* Address of tw_timer_handler: tells a TIME_WAIT's timer from all others. */
 volatile const __u64 pw_tw_handler;
 
-/* sys_exit_connect is attached: a refused connect() is reported there. */
-volatile const _Bool pw_has_connect_exit = 1;
-
 /* Only the namespaces in pw_namespaces are watched. */
 volatile const _Bool pw_filter_netns;
 
@@ -26,6 +23,9 @@ volatile const __u64 pw_news_wakeup = 1 << 20;
 volatile const __u64 pw_alarms_wakeup = 1 << 17;
 
 /* Set while the programs run. */
+
+/* sys_exit_connect is attached: what became of a connect() is told there. */
+volatile __u32 pw_has_exit;
 
 /* Every socket that holds a port has its lease: the first walk is over and no
  * insert failed since. Only then does a send on a socket without a lease prove

@@ -69,12 +69,13 @@ enum pw_operation {
 	PW_SEND,
 };
 
-/* How far a refused connect() came: user space derives the reason from it. */
+/* How far a refused call came: user space derives the reason from it. */
 enum pw_phase {
 	PW_PHASE_NONE = 0, /* it never reached SYN_SENT */
 	PW_PHASE_STARTED, /* it had a port, or was still to get one */
 	PW_PHASE_NO_PORT, /* it ended without one: the pool is exhausted */
 	PW_PHASE_LISTEN, /* listen() on a socket without a port */
+	PW_PHASE_PRIVILEGED, /* bind() to a port below ip_unprivileged_port_start */
 };
 
 /* Flags of a lease. */

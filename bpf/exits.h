@@ -18,8 +18,14 @@ static __always_inline struct sock *called_sock(const struct args *args, __u8 *p
 	return watched(sk, *protocol) ? sk : 0;
 }
 
+static __always_inline int first_unprivileged(const struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_ip_prot_sock);
+}
+
 /* Puts what was asked for into the local or the remote half of a refusal. */
-static __always_inline void ask_local(struct refusal *f, const struct args *args)
+static __always_inline void ask_local(struct refusal *f, const struct sock *sk,
+				      const struct args *args)
 {
 	struct asked asked;
 	__u8 family;
@@ -32,6 +38,8 @@ static __always_inline void ask_local(struct refusal *f, const struct args *args
 	f->key.family = family;
 	f->key.local_port = bpf_ntohs(asked.port);
 	f->key.unspecified = 0;
+	if (f->key.local_port && f->key.local_port < first_unprivileged(sk))
+		f->key.phase = PW_PHASE_PRIVILEGED;
 }
 
 static __always_inline void ask_remote(struct refusal *f, const struct args *args)
@@ -73,7 +81,7 @@ static __always_inline void on_bind_exit(long ret)
 	if (ret == -EPERM)
 		undo_bind(sk);
 	init_refusal(&f, sk, PW_BIND, ret);
-	ask_local(&f, &args);
+	ask_local(&f, sk, &args);
 	refuse(&f);
 }
 

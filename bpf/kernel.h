@@ -88,6 +88,7 @@ struct local_ports___old {
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 	struct local_ports ip_local_ports;
+	int sysctl_ip_prot_sock; /* ip_unprivileged_port_start */
 };
 
 struct netns_ipv4___old {

@@ -25,6 +25,7 @@ const struct pw_lease_record *pw_export_lease __attribute__((unused));
 const struct pw_change_record *pw_export_change __attribute__((unused));
 const struct pw_failure_record *pw_export_failure __attribute__((unused));
 const struct pw_exit_record *pw_export_exit __attribute__((unused));
+const struct pw_clock *pw_export_clock __attribute__((unused));
 
 /* TCP state, both modes. */
 

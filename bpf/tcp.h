@@ -39,7 +39,7 @@ static __always_inline void begin_connect(struct sock *sk)
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	if (lease.local_port) /* bound where we could not see it: not ours to name */
 		forget_owner(sk, &lease);
-	if (pw_has_connect_exit && current_syscall() == pw_nr_connect)
+	if (pw_has_exit && current_syscall() == pw_nr_connect)
 		lease.word.flags |= PW_AT_EXIT;
 	if (!insert_lease(&lease, BPF_ANY))
 		begin_call(sk, &lease, PW_PHASE_STARTED);

@@ -1,0 +1,136 @@
+package tracer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// bootNow is the boot clock, the only clock of events.
+func bootNow() event.Time {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return event.Time(ts.Nano())
+}
+
+// tick is the kernel's timer frequency, in Hz. Nothing exports it, so it is
+// measured: the length of a few jiffies on the boot clock.
+type tick int
+
+// The frequencies that Linux can be built with.
+var knownTicks = [...]tick{100, 250, 300, 1000}
+
+// jiffyNanos is the length of one jiffy.
+func (t tick) jiffyNanos() int64 { return int64(time.Second) / int64(t) }
+
+// measureTick watches the jiffies counter for three edges; 50 ms at most on a
+// kernel that ticks.
+func measureTick(clock *ebpf.Program) (tick, error) {
+	const jiffies = 3
+	first, err := nextJiffy(clock)
+	if err != nil {
+		return 0, err
+	}
+	last := first
+	for last.Jiffies < first.Jiffies+jiffies {
+		if last, err = nextJiffy(clock); err != nil {
+			return 0, err
+		}
+	}
+	length := float64(last.BootNs-first.BootNs) / float64(last.Jiffies-first.Jiffies)
+	return nearestTick(1e9 / length), nil
+}
+
+func nearestTick(hz float64) tick {
+	best := knownTicks[0]
+	for _, t := range knownTicks {
+		if ratio(hz, float64(t)) < ratio(hz, float64(best)) {
+			best = t
+		}
+	}
+	return best
+}
+
+func ratio(a, b float64) float64 { return max(a/b, b/a) }
+
+// nextJiffy returns the clocks right after the jiffies counter moved.
+func nextJiffy(clock *ebpf.Program) (bpfPwClock, error) {
+	before, err := readClock(clock)
+	if err != nil {
+		return before, err
+	}
+	const patience = uint64(time.Second)
+	for {
+		now, err := readClock(clock)
+		if err != nil || now.Jiffies != before.Jiffies {
+			return now, err
+		}
+		if now.BootNs-before.BootNs > patience {
+			return now, fmt.Errorf("measure tick: jiffies stand still: %w", ErrUnsupported)
+		}
+	}
+}
+
+func readClock(clock *ebpf.Program) (bpfPwClock, error) {
+	var pair bpfPwClock
+	if _, err := clock.Run(&ebpf.RunOptions{Context: &pair, ContextOut: &pair}); err != nil {
+		return pair, fmt.Errorf("run pw_read_clock: %w", err)
+	}
+	return pair, nil
+}
+
+// The timer wheel (kernel/time/timer.c since 4.8): a timer lies in the level
+// that spans its distance, and is due at the end of its slot, never early.
+const (
+	wheelBits   = 6 // log2 of the slots of a level
+	wheelShift  = 3 // each level is 8 times as coarse as the one below
+	wheelLevels = 9
+)
+
+// wheelExpiry is the jiffy at which a timer really fires that is to expire at
+// the jiffy expires and was put on the wheel at the jiffy now. Both are the
+// low halves of the counter.
+func wheelExpiry(expires, now uint32) uint32 {
+	distance := int64(int32(expires - now))
+	if distance < 0 {
+		return now + 1
+	}
+	shift := uint(0)
+	for level := 1; level < wheelLevels; level++ {
+		if distance < int64(1<<wheelBits-1)<<(uint(level-1)*wheelShift) {
+			break
+		}
+		shift = uint(level) * wheelShift
+	}
+	return (expires>>shift + 1) << shift
+}
+
+// releaseTime converts a TIME_WAIT's expiry to the boot clock: the earliest
+// moment at which the kernel gives the port back.
+func (t tick) releaseTime(at event.Time, now, expires uint32) event.Time {
+	if t == 0 {
+		return 0
+	}
+	left := int64(int32(wheelExpiry(expires, now) - now))
+	return event.Time(int64(at) + left*t.jiffyNanos())
+}
+
+// dueTime is releaseTime for a timer that was set some time ago. A true
+// TIME_WAIT was set 60 s before it expires, so its slot is known; for the
+// FIN_WAIT2 sub-state, whose time-out is a setting, the slot is not.
+func (t tick) dueTime(clock bpfPwClock, expires uint32, sub event.Substate) event.Time {
+	if t == 0 {
+		return 0
+	}
+	if sub == event.SubstateTimeWait {
+		expires = wheelExpiry(expires, expires-60*uint32(t))
+	}
+	left := int64(int32(expires - uint32(clock.Jiffies)))
+	return event.Time(int64(clock.BootNs) + left*t.jiffyNanos())
+}

@@ -1,0 +1,57 @@
+package tracer
+
+import (
+	"testing"
+	"time"
+)
+
+// The slots of a TIME_WAIT are those that kernel.md §3.3 observed: 60 s are
+// rounded up to 2.048 s at 250 Hz, 4.096 s at 1000 Hz, 5.12 s at 100 Hz.
+func TestWheelExpiryRoundsUpToItsSlot(t *testing.T) {
+	for _, tt := range []struct {
+		hz   tick
+		slot time.Duration
+	}{{100, 5120 * time.Millisecond}, {250, 2048 * time.Millisecond}, {1000, 4096 * time.Millisecond}} {
+		slot := uint32(int64(tt.slot) / tt.hz.jiffyNanos())
+		for now := uint32(1 << 31); now < 1<<31+3*slot; now += 7 {
+			expires := now + 60*uint32(tt.hz)
+			fires := wheelExpiry(expires, now)
+			if fires%slot != 0 || fires <= expires-1 || fires-expires > slot {
+				t.Fatalf("%d Hz: expires %d fires %d, not within a slot of %d", tt.hz, expires, fires, slot)
+			}
+		}
+	}
+}
+
+func TestWheelExpiryOfShortTimers(t *testing.T) {
+	for _, tt := range []struct{ distance, want uint32 }{
+		{0, 1}, {1, 2}, {62, 63}, {63, 64}, {504, 512},
+	} {
+		const now = 1 << 20
+		if got := wheelExpiry(now+tt.distance, now) - now; got != tt.want {
+			t.Errorf("distance %d fires after %d jiffies, want %d", tt.distance, got, tt.want)
+		}
+	}
+	if got := wheelExpiry(100, 200); got != 201 {
+		t.Errorf("a timer in the past fires at %d, want the next jiffy", got)
+	}
+}
+
+func TestReleaseTimeIsBetweenSixtyAndSixtyFiveSeconds(t *testing.T) {
+	const hz = tick(250)
+	const at = 1_000_000_000_000
+	for now := uint32(4294960000); now != 10_000; now++ { // across the wrap
+		left := time.Duration(hz.releaseTime(at, now, now+60*250) - at)
+		if left < 60*time.Second || left > 62100*time.Millisecond {
+			t.Fatalf("jiffy %d: %v", now, left)
+		}
+	}
+}
+
+func TestNearestTick(t *testing.T) {
+	for hz, want := range map[float64]tick{99: 100, 249.7: 250, 270: 250, 290: 300, 1003: 1000} {
+		if got := nearestTick(hz); got != want {
+			t.Errorf("nearestTick(%v) = %d, want %d", hz, got, want)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What Open may run into, for errors.Is.
+var (
+	// ErrUnsupported: the kernel lacks something that the mode requires.
+	ErrUnsupported = errors.New("not supported by this kernel")
+	// ErrPermission: the kernel has it, and does not let us.
+	ErrPermission = errors.New("permission denied")
+)
+
+// errNotSupp is the kernel's internal ENOTSUPP, which bpf() lets through and
+// no header for user space names.
+const errNotSupp = unix.Errno(524)
+
+// HookError says which hook stands in the way, at which step, and why.
+type HookError struct {
+	Hook  string // name of the program
+	Step  string // "load" or "attach"
+	Cause error
+}
+
+func (e *HookError) Error() string { return e.Step + " " + e.Hook + ": " + e.Cause.Error() }
+
+// Unwrap gives the cause to errors.Is and As.
+func (e *HookError) Unwrap() error { return e.Cause }
+
+// host is where the reasons for a refusal are looked up.
+type host struct {
+	capabilities uint64 // effective
+	lockdown     string // "none", "integrity", "confidentiality", "" if unknown
+	lsm          []string
+}
+
+// The capabilities that portwatch needs, by number (linux/capability.h).
+var needed = []struct {
+	name string
+	bit  uint
+}{{"CAP_BPF", 39}, {"CAP_PERFMON", 38}, {"CAP_NET_ADMIN", 12}, {"CAP_SYS_ADMIN", 21}, {"CAP_SYS_PTRACE", 19}}
+
+func readHost() host {
+	h := host{capabilities: effectiveCapabilities()}
+	if text, err := os.ReadFile("/sys/kernel/security/lockdown"); err == nil {
+		_, after, _ := strings.Cut(string(text), "[")
+		h.lockdown, _, _ = strings.Cut(after, "]")
+	}
+	if text, err := os.ReadFile("/sys/kernel/security/lsm"); err == nil {
+		h.lsm = strings.Split(strings.TrimSpace(string(text)), ",")
+	}
+	return h
+}
+
+func effectiveCapabilities() uint64 {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return 0
+	}
+	return uint64(data[1].Effective)<<32 | uint64(data[0].Effective)
+}
+
+func (h host) missingCapabilities() []string {
+	var missing []string
+	for _, c := range needed {
+		if h.capabilities>>c.bit&1 == 0 {
+			missing = append(missing, c.name)
+		}
+	}
+	return missing
+}
+
+// explain turns a refusal by the bpf() system call into a sentence. The
+// library blames RLIMIT_MEMLOCK for every EPERM without a verifier's log,
+// which has been untrue since 5.11 and sends people the wrong way.
+func (h host) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("EPERM: %s: %w", h.whyNot(), ErrPermission)
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINVAL), errors.Is(err, errNotSupp), errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return err
+}
+
+func (h host) whyNot() string {
+	if missing := h.missingCapabilities(); len(missing) > 0 {
+		return "the process lacks " + strings.Join(missing, ", ")
+	}
+	if h.lockdown == "confidentiality" {
+		return "kernel lockdown is in confidentiality mode"
+	}
+	facts := "all capabilities are held"
+	if h.lockdown != "" {
+		facts += ", lockdown is " + h.lockdown
+	}
+	if len(h.lsm) > 0 {
+		facts += ", security modules are " + strings.Join(h.lsm, ", ")
+	}
+	return "the kernel refuses this kind of program; " + facts + ", none of which explains it"
+}

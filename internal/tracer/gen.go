@@ -1,0 +1,3 @@
+package tracer
+
+//go:generate ../../scripts/generate

@@ -1,0 +1,71 @@
+package tracer
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// Options say what to watch and how. The zero value watches everything in the
+// best mode that the kernel permits.
+type Options struct {
+	// Mode is the mode to run in; 0 takes the best that works.
+	Mode event.Mode
+	// Logger receives the talk; nil for none.
+	Logger *zap.Logger
+	// MaxLeases bounds the leases of live sockets and, apart from them, of
+	// TIME_WAITs; 0 for DefaultMaxLeases, at most MaxMaxLeases.
+	MaxLeases int
+	// NewsBytes is the size of the ring for leases, a power of two; 0 for
+	// DefaultNewsBytes.
+	NewsBytes int
+	// NetNS limits the watch to these namespaces, by inode. A pool never
+	// crosses a namespace, so a limited picture is still exact.
+	NetNS []uint32
+	// Protocols limits the watch likewise; none for TCP and UDP.
+	Protocols []event.Protocol
+	// ExactTimeWait attaches the timer tracepoints whatever they cost.
+	ExactTimeWait bool
+	// HostRoot is where the host's root file system is seen; "" for "/".
+	HostRoot string
+	// without names programs that are not attached: tests see what their
+	// absence does.
+	without []string
+}
+
+// Bounds of Options.
+const (
+	DefaultMaxLeases = 1 << 18
+	MaxMaxLeases     = 1 << 20
+	DefaultNewsBytes = 1 << 23
+	alarmBytes       = 1 << 20
+)
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.MaxLeases <= 0 {
+		o.MaxLeases = DefaultMaxLeases
+	}
+	o.MaxLeases = min(o.MaxLeases, MaxMaxLeases)
+	if o.NewsBytes <= 0 {
+		o.NewsBytes = DefaultNewsBytes
+	}
+	if o.HostRoot == "" {
+		o.HostRoot = "/"
+	}
+	return o
+}
+
+func (o Options) watches(p event.Protocol) bool {
+	if len(o.Protocols) == 0 {
+		return true
+	}
+	for _, q := range o.Protocols {
+		if p == q {
+			return true
+		}
+	}
+	return false
+}

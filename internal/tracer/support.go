@@ -1,0 +1,49 @@
+package tracer
+
+import "github.com/portwatch/portwatch/internal/event"
+
+// Support is what this kernel offers and why not more.
+type Support struct {
+	Mode   event.Mode
+	Kernel string // release, as uname -r prints it
+	BTF    bool
+	// Cgroup is where the cgroup2 tree was found: its mount point, or
+	// "private mount", or "" if there is none.
+	Cgroup string
+	// Capabilities that are missing of those that are needed.
+	Missing []string
+	Hooks   []HookReport
+	// Advice is the one thing that would unlock more; "" if nothing would.
+	Advice string
+	// MemoryCeilingBytes is what the maps take when full, rings included.
+	MemoryCeilingBytes uint64
+	// Unavailable are the facts that this mode cannot know.
+	Unavailable []string
+}
+
+// HookState is what became of a hook.
+type HookState string
+
+// The states of a hook.
+const (
+	HookAttached HookState = "attached"
+	HookFallback HookState = "fallback" // something else stands in for it
+	HookRefused  HookState = "refused"  // the kernel has it, and does not let us
+	HookAbsent   HookState = "absent"   // the kernel does not have it
+	HookOff      HookState = "off"      // not wanted, or not needed in this mode
+)
+
+// HookReport is the story of one hook.
+type HookReport struct {
+	Hook     string // where it attaches
+	State    HookState
+	Required bool
+	// Tried are the ways that were tried before, in order.
+	Tried []string
+	// Reason says why it is not attached, or what stands in; "" if attached.
+	Reason string
+	// Lacks says what is not known without it; "" if it is attached.
+	Lacks string
+}
+
+func (s *Support) report(r HookReport) { s.Hooks = append(s.Hooks, r) }

@@ -1,0 +1,251 @@
+package tracer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// Tracer is a live event.Source. One goroutine calls Read; Stats and Support
+// may be called from another.
+type Tracer struct {
+	options Options
+	log     *zap.Logger
+	support Support
+	probes  *probes
+	rings   *rings
+	losses  *losses
+	names   *namer
+	spaces  *namespaces
+	rounds  rounds
+	tick    tick
+
+	// queue are events that wait for room in Read's dst.
+	queue []event.Event
+	// second is when the once-a-second work was last done.
+	second time.Time
+	stats  counters
+}
+
+var _ event.Source = (*Tracer)(nil)
+
+// Open attaches to the kernel. On an error nothing stays behind. The error is
+// ErrUnsupported or ErrPermission (errors.Is) where one of them is the cause.
+func Open(ctx context.Context, o Options) (*Tracer, error) {
+	o = o.withDefaults()
+	support, p, err := attach(o)
+	if err != nil {
+		return nil, err
+	}
+	t, err := start(ctx, o, support, p)
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return t, nil
+}
+
+// Probe finds out what Open would do, and leaves nothing attached. The report
+// is as complete as it could be made, also if there is an error.
+func Probe(_ context.Context, o Options) (Support, error) {
+	support, p, err := attach(o.withDefaults())
+	if len(support.Missing) == 0 && support.BTF {
+		reportTrampolines(&support)
+	}
+	if err != nil {
+		return support, err
+	}
+	return support, p.Close()
+}
+
+// attach loads the object and attaches the hook table.
+func attach(o Options) (Support, *probes, error) {
+	support := Support{Mode: event.ModeTracepoint, Kernel: kernelRelease()}
+	h := readHost()
+	support.Missing = h.missingCapabilities()
+	if o.Mode == event.ModeDiag {
+		return support, nil, fmt.Errorf("open tracer: mode diag attaches nothing: %w", ErrUnsupported)
+	}
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
+		return support, nil, fmt.Errorf("open tracer: the kernel has no BTF (CONFIG_DEBUG_INFO_BTF): %w", ErrUnsupported)
+	}
+	support.BTF = true
+	if missing := support.Missing; len(missing) > 0 {
+		support.Advice = "run as root, or with " + strings.Join(missing, ", ")
+		return support, nil, fmt.Errorf("open tracer: missing %s: %w", strings.Join(missing, ", "), ErrPermission)
+	}
+	if o.Mode == event.ModeFull {
+		return support, nil, fmt.Errorf("open tracer: mode full is not in this version: %w", ErrUnsupported)
+	}
+	p, err := openMaps(o, h)
+	if err != nil {
+		return support, nil, fmt.Errorf("open tracer: %w", err)
+	}
+	support.MemoryCeilingBytes = ceiling(p.spec)
+	if p.cgroup, err = openCgroupTree(); err != nil {
+		o.Logger.Warn("no cgroup2 tree", zap.Error(err))
+	}
+	support.Cgroup = p.cgroup.name
+	p.loadAll(o)
+	if err = p.attachAll(o, &support); err == nil {
+		err = p.openWalkers()
+	}
+	if err == nil {
+		_, err = p.load("pw_read_clock")
+	}
+	if err != nil {
+		return support, nil, errors.Join(fmt.Errorf("open tracer: %w", err), p.Close())
+	}
+	return support, p, nil
+}
+
+// start brings the user side to life.
+func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer, error) {
+	hz, err := measureTick(p.progs["pw_read_clock"])
+	if err != nil {
+		o.Logger.Warn("tick unknown: the end of a TIME_WAIT is not predicted", zap.Error(err))
+	}
+	d := decoder{tick: hz}
+	r, err := openRings(p, d)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tracer{
+		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: hz,
+		losses: newLosses(p), names: newNamer(p, o), spaces: newNamespaces(),
+	}
+	t.rounds = newRounds(ctx, newWalker(p, d))
+	t.push(t.startEvent())
+	return t, nil
+}
+
+func (t *Tracer) startEvent() event.Event {
+	hostname, _ := os.Hostname()
+	bootID, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return event.Event{Kind: event.KindStart, Time: bootNow(), Start: &event.Start{
+		Host:        hostname,
+		BootID:      strings.TrimSpace(string(bootID)),
+		Kernel:      t.support.Kernel,
+		Mode:        t.support.Mode,
+		WallNano:    time.Now().UnixNano(),
+		Unavailable: t.support.Unavailable,
+		TickHz:      int(t.tick),
+	}}
+}
+
+// Read implements event.Source.
+func (t *Tracer) Read(ctx context.Context, dst []event.Event) (int, error) {
+	for {
+		if n := t.pop(dst); n > 0 {
+			t.stats.events.Add(uint64(n))
+			return n, nil
+		}
+		n, err := t.read(ctx, dst)
+		if n > 0 || err != nil {
+			t.stats.events.Add(uint64(n))
+			return n, err
+		}
+	}
+}
+
+// read does one round of the reader's work.
+func (t *Tracer) read(ctx context.Context, dst []event.Event) (int, error) {
+	t.everySecond()
+	t.walkResults(ctx)
+	t.names.drain(bootNow(), t.push)
+	if len(t.queue) > 0 {
+		return 0, nil
+	}
+	deadline := time.Now().Add(pause)
+	if ctx.Err() != nil {
+		deadline = time.Unix(1, 0)
+	}
+	n, err := t.rings.read(dst, deadline)
+	if err != nil {
+		return n, err
+	}
+	n = t.enrich(dst, n)
+	if n == 0 && ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return n, nil
+}
+
+// enrich looks at fresh events: new owners are named, and settings that the
+// kernel used but nobody told go in front of the event that used them.
+func (t *Tracer) enrich(dst []event.Event, n int) int {
+	for i := range n {
+		ev := &dst[i]
+		inode, owner := subject(ev)
+		if owner != nil {
+			t.names.meet(owner)
+		}
+		if inode == 0 || !t.spaces.met(inode, ev.NamespaceRange) {
+			continue
+		}
+		if owner != nil {
+			t.spaces.locate(inode, threadPath(owner, ev.Thread))
+		}
+		before := len(t.queue)
+		t.spaces.readLimits(inode, ev.Time, t.push)
+		if len(t.queue) > before {
+			t.queue = append(t.queue, dst[i:n]...)
+			return i
+		}
+	}
+	return n
+}
+
+// subject is the namespace and the owner that an event speaks of.
+func subject(ev *event.Event) (uint32, *event.Owner) {
+	switch ev.Kind {
+	case event.KindAllocate, event.KindTimeWait, event.KindCorrection:
+		return ev.Lease.NetNS, &ev.Lease.Owner
+	case event.KindFailure:
+		return ev.Failure.NetNS, &ev.Failure.Owner
+	case event.KindState, event.KindRelease:
+		return ev.Lease.NetNS, nil
+	}
+	return 0, nil
+}
+
+func threadPath(o *event.Owner, thread event.Thread) string {
+	if thread.TID == 0 {
+		return fmt.Sprintf("/proc/%d/ns/net", o.PID)
+	}
+	return fmt.Sprintf("/proc/%d/task/%d/ns/net", o.PID, thread.TID)
+}
+
+// push queues an event; pop hands out what is queued.
+func (t *Tracer) push(ev event.Event) { t.queue = append(t.queue, ev) }
+
+func (t *Tracer) pop(dst []event.Event) int {
+	n := copy(dst, t.queue)
+	t.queue = t.queue[:copy(t.queue, t.queue[n:])]
+	return n
+}
+
+// Close detaches and gives back everything.
+func (t *Tracer) Close() error {
+	t.rounds.Close()
+	t.names.Close()
+	return errors.Join(t.rings.Close(), t.probes.Close())
+}
+
+// Support reports what is attached and what is not.
+func (t *Tracer) Support() Support { return t.support }
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

@@ -1,0 +1,60 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// reportTrampolines tries, with a program that does nothing, whether the
+// kernel lets anybody attach to the functions that full mode needs.
+func reportTrampolines(support *Support) {
+	h := readHost()
+	for _, function := range trampolines {
+		err := tryTrampoline(function)
+		r := HookReport{Hook: "fentry/" + function, State: HookOff, Reason: "full mode is not in this version"}
+		if err != nil {
+			cause := h.explain(err)
+			r.State, r.Reason = HookRefused, cause.Error()
+			if errors.Is(cause, ErrUnsupported) {
+				r.State = HookAbsent
+			}
+			if errors.Is(cause, ErrPermission) {
+				support.Advice = "a kernel that permits BPF trampolines (fentry, fexit)"
+			}
+		}
+		support.report(r)
+	}
+}
+
+func tryTrampoline(function string) error {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name:         "pw_try",
+		Type:         ebpf.Tracing,
+		AttachType:   ebpf.AttachTraceFEntry,
+		AttachTo:     function,
+		License:      "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return loadCause(err)
+	}
+	defer prog.Close()
+	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+	if err != nil {
+		return fmt.Errorf("attach: %w", err)
+	}
+	return l.Close()
+}
+
+// loadCause drops the library's advice about RLIMIT_MEMLOCK.
+func loadCause(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("load: %w", unix.EPERM)
+	}
+	return err
+}
