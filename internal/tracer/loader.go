@@ -56,6 +56,12 @@ func openMaps(o Options, h host) (*probes, error) {
 	if p.maps, err = ebpf.NewCollection(only); err != nil {
 		return nil, fmt.Errorf("create maps: %w", h.explain(err))
 	}
+	for _, inode := range o.NetNS {
+		if err := p.maps.Maps["pw_namespaces"].Put(inode, uint32(1)); err != nil {
+			p.maps.Close()
+			return nil, fmt.Errorf("set namespaces to watch: %w", err)
+		}
+	}
 	return p, nil
 }
 

@@ -19,6 +19,9 @@ type namespaces struct {
 type namespace struct {
 	netns.Namespace
 	limits event.Limits
+	// tried is the range for which the settings were last read anew, so that
+	// a namespace that cannot be entered is not tried at every event.
+	tried event.PortRange
 	// active is set by an event in the namespace and cleared when its
 	// settings were read: a quiet namespace is not polled.
 	active bool
@@ -47,7 +50,11 @@ func (n *namespaces) met(inode uint32, used event.PortRange) bool {
 		return true
 	}
 	ns.active = true
-	return !used.IsZero() && used != ns.limits.Range
+	if used.IsZero() || used == ns.limits.Range || used == ns.tried {
+		return false
+	}
+	ns.tried = used
+	return true
 }
 
 // learn takes over what a walk found. It tells of namespaces that appeared,
@@ -123,6 +130,7 @@ func (n *namespaces) readLimits(inode uint32, now event.Time, tell func(event.Ev
 		return
 	}
 	limits.NetNS = inode
+	ns.tried = limits.Range
 	if reflect.DeepEqual(limits, ns.limits) {
 		return
 	}

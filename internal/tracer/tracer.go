@@ -121,7 +121,7 @@ func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer,
 		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: hz,
 		losses: newLosses(p), names: newNamer(p, o), spaces: newNamespaces(),
 	}
-	t.rounds = newRounds(ctx, newWalker(p, d))
+	t.rounds = newRounds(ctx, newWalker(p, d, o.NetNS))
 	t.push(t.startEvent())
 	return t, nil
 }
@@ -178,29 +178,35 @@ func (t *Tracer) read(ctx context.Context, dst []event.Event) (int, error) {
 	return n, nil
 }
 
-// enrich looks at fresh events: new owners are named, and settings that the
-// kernel used but nobody told go in front of the event that used them.
+// enrich looks at n fresh events: new owners are named, and settings that the
+// kernel used but nobody told go in front of the event that used them. It
+// returns how many events stay in dst; the rest has moved to the queue.
 func (t *Tracer) enrich(dst []event.Event, n int) int {
+	stay := n
 	for i := range n {
 		ev := &dst[i]
-		inode, owner := subject(ev)
-		if owner != nil {
-			t.names.meet(owner)
-		}
-		if inode == 0 || !t.spaces.met(inode, ev.NamespaceRange) {
-			continue
-		}
-		if owner != nil {
-			t.spaces.locate(inode, threadPath(owner, ev.Thread))
-		}
-		before := len(t.queue)
-		t.spaces.readLimits(inode, ev.Time, t.push)
-		if len(t.queue) > before {
-			t.queue = append(t.queue, dst[i:n]...)
-			return i
+		t.look(ev)
+		if len(t.queue) > 0 {
+			stay = min(stay, i)
+			t.push(*ev)
 		}
 	}
-	return n
+	return stay
+}
+
+// look asks for the names and settings that belong to an event.
+func (t *Tracer) look(ev *event.Event) {
+	inode, owner := subject(ev)
+	if owner != nil {
+		t.names.meet(owner)
+	}
+	if inode == 0 || !t.spaces.met(inode, ev.NamespaceRange) {
+		return
+	}
+	if owner != nil {
+		t.spaces.locate(inode, threadPath(owner, ev.Thread))
+	}
+	t.spaces.readLimits(inode, ev.Time, t.push)
 }
 
 // subject is the namespace and the owner that an event speaks of.

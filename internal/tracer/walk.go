@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -56,6 +57,7 @@ type walker struct {
 	probes *probes
 	decode decoder
 	number uint16
+	only   []uint32 // namespaces to walk; none for all
 	// suspects are the entries that the last walk did not meet, by map key.
 	// An entry that the next one does not meet either has no socket.
 	leases, timewait map[uint64]suspect
@@ -81,9 +83,9 @@ type walkResult struct {
 	entries      int
 }
 
-func newWalker(p *probes, d decoder) *walker {
+func newWalker(p *probes, d decoder, only []uint32) *walker {
 	return &walker{
-		probes: p, decode: d,
+		probes: p, decode: d, only: only,
 		leases: map[uint64]suspect{}, timewait: map[uint64]suspect{},
 		acceptedChanges: map[bpfPwAcceptedKey]uint64{},
 	}
@@ -118,9 +120,9 @@ func (r *walkResult) note(err error) {
 func (w *walker) namespaces(ctx context.Context, res *walkResult) map[uint32]bool {
 	listing, err := netns.List("/proc")
 	res.note(err)
-	res.namespaces = listing.Namespaces
-	walked := make(map[uint32]bool, len(listing.Namespaces))
-	for _, ns := range listing.Namespaces {
+	res.namespaces = slices.DeleteFunc(listing.Namespaces, func(ns netns.Namespace) bool { return !w.watches(ns.Inode) })
+	walked := make(map[uint32]bool, len(res.namespaces))
+	for _, ns := range res.namespaces {
 		if ctx.Err() != nil {
 			break
 		}
@@ -139,6 +141,10 @@ func (w *walker) namespaces(ctx context.Context, res *walkResult) map[uint32]boo
 		}
 	}
 	return walked
+}
+
+func (w *walker) watches(inode uint32) bool {
+	return len(w.only) == 0 || slices.Contains(w.only, inode)
 }
 
 // read runs an iterator to its end and keeps the rows.

@@ -50,6 +50,10 @@ func PrivateNetNS(tb testing.TB) *NS {
 	return ns
 }
 
+// Release lets go of the namespace before the test ends: from here on it lives
+// only as long as a process in it.
+func (ns *NS) Release() { _ = ns.file.Close() }
+
 // Do runs fn inside the namespace, on a thread of its own (see [netns.Do]),
 // and fails the test if fn does.
 func (ns *NS) Do(fn func() error) {

@@ -1,0 +1,279 @@
+package tracertest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// player is the actor's side: it runs on its process's leader thread.
+type player struct {
+	fds   map[int]int
+	next  int
+	reply reply
+}
+
+// play does what standard input says until it ends.
+func play(name string) int {
+	runtime.LockOSThread()
+	setName(name)
+	p := &player{fds: map[int]int{}}
+	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	for {
+		var r request
+		if err := in.Decode(&r); err != nil {
+			if errors.Is(err, io.EOF) {
+				return 0
+			}
+			return 1
+		}
+		p.reply = reply{PID: os.Getpid(), Slot: r.Slot}
+		p.reply.Errno = errnoOf(p.obey(&r))
+		if err := out.Encode(p.reply); err != nil {
+			return 1
+		}
+		if r.Op == "exec" {
+			os.Setenv(actorEnv, r.Name)
+			_ = unix.Exec("/proc/self/exe", os.Args, os.Environ())
+		}
+	}
+}
+
+func errnoOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	if err == nil {
+		return 0
+	}
+	if !errors.As(err, &errno) {
+		return syscall.EPROTO
+	}
+	return errno
+}
+
+func (p *player) add(fd int) {
+	p.next++
+	p.fds[p.next] = fd
+	p.reply.Slot = p.next
+}
+
+func (p *player) obey(r *request) error {
+	fd := p.fds[r.Slot]
+	switch r.Op {
+	case "hello", "exec":
+		return nil
+	case "socket":
+		return p.socket(r.Name)
+	case "bind":
+		return unix.Bind(fd, sockaddr(r.Addr))
+	case "listen":
+		return unix.Listen(fd, r.Arg)
+	case "connect":
+		return unix.Connect(fd, sockaddr(r.Addr))
+	case "threadconnect":
+		return onThread(r.Name, func() error { return unix.Connect(fd, sockaddr(r.Addr)) })
+	case "disconnect":
+		return disconnect(fd)
+	case "accept":
+		return p.accept(fd)
+	case "sendto":
+		return unix.Sendto(fd, []byte{1}, 0, sockaddr(r.Addr))
+	case "set":
+		return unix.SetsockoptInt(fd, r.Arg, r.Arg2, r.Count)
+	case "linger0":
+		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	case "nonblock":
+		return unix.SetNonblock(fd, true)
+	case "shutdown":
+		return unix.Shutdown(fd, r.Arg)
+	case "eof":
+		_, err := unix.Read(fd, make([]byte, 1))
+		return err
+	case "close":
+		return unix.Close(fd)
+	case "name":
+		return p.name(fd)
+	case "cookie":
+		return p.cookie(fd)
+	}
+	return p.obeyMore(r, fd)
+}
+
+func (p *player) obeyMore(r *request, fd int) error {
+	switch r.Op {
+	case "pass":
+		return pass(fd, r.Name)
+	case "receive":
+		return p.receive(r.Name)
+	case "exhaust":
+		return p.exhaust(r)
+	case "repeat":
+		return repeat(r)
+	case "drop":
+		return dropCapabilities()
+	}
+	return syscall.ENOSYS
+}
+
+func (p *player) socket(kind string) error {
+	family, typ := unix.AF_INET, unix.SOCK_STREAM
+	if strings.HasSuffix(kind, "6") {
+		family = unix.AF_INET6
+	}
+	if strings.HasPrefix(kind, "udp") {
+		typ = unix.SOCK_DGRAM
+	}
+	fd, err := unix.Socket(family, typ, 0) // not close-on-exec: it outlives an exec
+	if err != nil {
+		return err
+	}
+	p.add(fd)
+	return nil
+}
+
+func (p *player) cookie(fd int) (err error) {
+	p.reply.Cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE)
+	return err
+}
+
+func (p *player) accept(fd int) error {
+	child, _, err := unix.Accept(fd)
+	if err != nil {
+		return err
+	}
+	p.add(child)
+	return nil
+}
+
+func (p *player) name(fd int) error {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		p.reply.Addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)).String()
+	case *unix.SockaddrInet6:
+		p.reply.Addr = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)).String()
+	}
+	return nil
+}
+
+func sockaddr(s string) unix.Sockaddr {
+	ap := netip.MustParseAddrPort(s)
+	if ap.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(ap.Port()), Addr: ap.Addr().As16()}
+}
+
+// exhaust connects until the kernel refuses. It keeps the sockets open, or
+// closes each before the peer does.
+func (p *player) exhaust(r *request) error {
+	for p.reply.Count < r.Count {
+		if err := p.socket(TCP4); err != nil {
+			return err
+		}
+		fd := p.fds[p.next]
+		if err := unix.Connect(fd, sockaddr(r.Addr)); err != nil {
+			return errors.Join(err, unix.Close(fd))
+		}
+		p.reply.Count++
+		if r.Arg == 1 {
+			if err := unix.Close(fd); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func repeat(r *request) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	to := sockaddr(r.Addr)
+	for range r.Count {
+		err = unix.Bind(fd, to)
+	}
+	return err
+}
+
+// onThread runs f on a thread of its own that bears the name.
+func onThread(name string, f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its name
+		setName(name)
+		done <- f()
+	}()
+	return <-done
+}
+
+func pass(fd int, path string) error {
+	conn, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(conn)
+	for { // the receiver may not listen yet
+		if err = unix.Connect(conn, &unix.SockaddrUnix{Name: path}); !errors.Is(err, unix.ECONNREFUSED) {
+			break
+		}
+		runtime.Gosched()
+	}
+	if err != nil {
+		return err
+	}
+	if err := unix.Sendmsg(conn, []byte{1}, unix.UnixRights(fd), nil, 0); err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+func (p *player) receive(path string) error {
+	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(listener)
+	if err := errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: path}), unix.Listen(listener, 1)); err != nil {
+		return err
+	}
+	conn, _, err := unix.Accept(listener)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(conn)
+	oob := make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(conn, make([]byte, 1), oob, 0)
+	if err != nil {
+		return err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(messages) == 0 {
+		return errors.Join(err, syscall.EPROTO)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return err
+	}
+	p.add(fds[0])
+	return nil
+}
+
+// dropCapabilities gives up those of the calling thread, on which all calls of
+// an actor are made.
+func dropCapabilities() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	return unix.Capset(&header, &none[0])
+}
