@@ -9,11 +9,12 @@
  * to leave SYN_RECV, or ends without a lease.
  */
 
-static __always_inline void accepted_key(const struct sock *sk, struct pw_accepted_key *key, __u16 port)
+static __always_inline void accepted_key(const struct sock *sk, struct pw_accepted_key *key,
+					 __u16 port, bool btf)
 {
 	__builtin_memset(key, 0, sizeof(*key));
-	key->netns = sock_netns(sk);
-	key->device = SOCK(sk, skc_bound_dev_if);
+	key->netns = sock_netns(sk, btf);
+	key->device = READ(sk, skc_bound_dev_if, btf);
 	key->port = port;
 }
 
@@ -23,7 +24,7 @@ static __always_inline void count_accepted(const struct sock *sk)
 	struct pw_accepted_key key;
 	long err;
 
-	accepted_key(sk, &key, SOCK(sk, skc_num));
+	accepted_key(sk, &key, SOCK(sk, skc_num), 1);
 	count = bpf_map_lookup_elem(&pw_accepted, &key);
 	if (!count) {
 		err = bpf_map_update_elem(&pw_accepted, &key, &one, BPF_NOEXIST);
@@ -45,7 +46,7 @@ static __always_inline void end_accepted(const struct sock *sk, int old)
 
 	if (old == TCP_LISTEN || old == TCP_SYN_SENT || old == TCP_SYN_RECV)
 		return;
-	accepted_key(sk, &key, sock_sport(sk));
+	accepted_key(sk, &key, sock_sport(sk), 1);
 	count = bpf_map_lookup_elem(&pw_accepted, &key);
 	if (!count)
 		return;
@@ -61,7 +62,7 @@ static __always_inline void end_accepted_timewait(const struct inet_timewait_soc
 	struct pw_accepted_count *count;
 	struct pw_accepted_key key;
 
-	accepted_key((const struct sock *)tw, &key, bpf_ntohs(BPF_CORE_READ(tw, tw_sport)));
+	accepted_key((const struct sock *)tw, &key, bpf_ntohs(BPF_CORE_READ(tw, tw_sport)), 0);
 	count = bpf_map_lookup_elem(&pw_accepted, &key);
 	if (!count || count->time_wait <= 0)
 		return;

@@ -14,8 +14,8 @@ static __always_inline struct sock *called_sock(const struct args *args, __u8 *p
 
 	if (!sk || !sock_is_inet(sk))
 		return 0;
-	*protocol = (__u8)BPF_CORE_READ(sk, sk_protocol);
-	return watched(sk, *protocol) ? sk : 0;
+	*protocol = (__u8)sock_protocol(sk, 0);
+	return watched(sk, *protocol, 0) ? sk : 0;
 }
 
 static __always_inline int first_unprivileged(const struct sock *sk)
@@ -59,9 +59,9 @@ static __always_inline void ask_remote(struct refusal *f, const struct args *arg
 /* Another program refused a bind() after we had seen the port given. */
 static __always_inline void undo_bind(const struct sock *sk)
 {
-	struct pw_lease *lease = find_lease(SOCK(sk, skc_cookie.counter));
+	struct pw_lease *lease = find_lease(PROBE(sk, skc_cookie.counter));
 
-	if (lease && SOCK(sk, skc_num) == 0)
+	if (lease && PROBE(sk, skc_num) == 0)
 		remove_lease(lease, lease->word.state, PW_CAUSE_CLOSED);
 }
 
@@ -116,8 +116,8 @@ static __always_inline void on_listen_exit(long ret)
 	if (!sk)
 		return;
 	init_refusal(&f, sk, PW_LISTEN, ret);
-	f.key.family = read_addrs(sk, f.key.local_addr, f.key.remote_addr);
-	f.key.local_port = SOCK(sk, skc_num);
+	f.key.family = read_addrs(sk, f.key.local_addr, f.key.remote_addr, 0);
+	f.key.local_port = PROBE(sk, skc_num);
 	f.key.unspecified = 0;
 	refuse(&f);
 }
@@ -189,7 +189,7 @@ static __always_inline void on_send_exit(long ret)
 		return;
 	read_args(&args);
 	sk = called_sock(&args, &protocol);
-	if (!sk || protocol != IPPROTO_UDP || SOCK(sk, skc_num) != 0)
+	if (!sk || protocol != IPPROTO_UDP || PROBE(sk, skc_num) != 0)
 		return;
 	init_refusal(&f, sk, PW_SEND, ret);
 	refuse(&f);

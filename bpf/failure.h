@@ -26,13 +26,13 @@ static __always_inline void init_refusal(struct refusal *f, const struct sock *s
 	__builtin_memset(f, 0, sizeof(*f));
 	f->key.operation = operation;
 	f->key.errno_ = (__u16)-err;
-	f->key.protocol = (__u8)BPF_CORE_READ(sk, sk_protocol);
-	f->key.family = SOCK(sk, skc_family) == AF_INET ? 4 : 6;
-	f->key.netns = sock_netns(sk);
-	f->key.device = SOCK(sk, skc_bound_dev_if);
+	f->key.protocol = (__u8)sock_protocol(sk, 0);
+	f->key.family = PROBE(sk, skc_family) == AF_INET ? 4 : 6;
+	f->key.netns = sock_netns(sk, 0);
+	f->key.device = PROBE(sk, skc_bound_dev_if);
 	f->key.unspecified = 1;
 	read_sock_range(sk, &f->range_low, &f->range_high);
-	read_net_range(sk, &f->net_low, &f->net_high);
+	read_net_range(sk, &f->net_low, &f->net_high, 0);
 }
 
 /* May this process raise one more alarm in this second? */

@@ -44,26 +44,26 @@ static __always_inline bool claim(struct pw_lease *lease, __u64 cookie)
 }
 
 static __always_inline void fill_lease_record(struct pw_lease_record *r, const struct sock *sk,
-				     const struct pw_lease *lease)
+				     const struct pw_lease *lease, __u64 now, bool btf)
 {
-	r->time = bpf_ktime_get_boot_ns();
-	r->sock_cgroup = sock_cgroup(sk);
+	r->time = now;
+	r->sock_cgroup = sock_cgroup(sk, btf);
 	r->search_ns = 0;
 	__builtin_memcpy(&r->lease, lease, sizeof(r->lease));
 	r->jiffies = (__u32)bpf_jiffies64();
-	read_net_range(sk, &r->net_low, &r->net_high);
+	read_net_range(sk, &r->net_low, &r->net_high, btf);
 	r->pad[0] = r->pad[1] = 0;
 }
 
-/* Tells the whole lease. Any context: names no thread. */
-static __always_inline void tell_lease(const struct sock *sk, const struct pw_lease *lease, __u8 kind,
-			      __u8 from)
+/* Tells the whole lease, as it changed last. Any context: names no thread. */
+static __always_inline void tell_lease(const struct sock *sk, const struct pw_lease *lease,
+				       __u8 kind, __u8 from, bool btf)
 {
 	struct pw_lease_record *r = reserve(pw_news, pw_lease_record, kind);
 
 	if (!r)
 		return;
-	fill_lease_record(r, sk, lease);
+	fill_lease_record(r, sk, lease, lease->changed, btf);
 	__builtin_memset(r->thread_comm, 0, sizeof(r->thread_comm));
 	r->tid = 0;
 	r->kind = kind;
@@ -78,7 +78,7 @@ static __always_inline void tell_allocation(const struct sock *sk, const struct 
 
 	if (!r)
 		return;
-	fill_lease_record(r, sk, lease);
+	fill_lease_record(r, sk, lease, bpf_ktime_get_boot_ns(), 0);
 	read_thread_comm(r->thread_comm);
 	r->tid = (__u32)bpf_get_current_pid_tgid();
 	r->kind = PW_ALLOCATE;

@@ -24,16 +24,16 @@ struct who {
 static __always_inline void read_who(struct who *who)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct task_struct *leader = task->group_leader;
 	__u64 ids = bpf_get_current_pid_tgid();
 
 	who->tgid = ids >> 32;
 	who->tid = (__u32)ids;
 	who->uid = (__u32)bpf_get_current_uid_gid();
 	who->cgroup_id = bpf_get_current_cgroup_id();
-	who->start_time = BPF_CORE_READ(leader, start_boottime);
-	who->exec = (__u16)BPF_CORE_READ(task, self_exec_id);
-	who->kind = BPF_CORE_READ(task, flags) & PF_KTHREAD ? PW_OWNER_KERNEL : PW_OWNER_PROCESS;
+	who->start_time = leader->start_boottime;
+	who->exec = (__u16)task->self_exec_id;
+	who->kind = task->flags & PF_KTHREAD ? PW_OWNER_KERNEL : PW_OWNER_PROCESS;
 	who->pad = 0;
 	BPF_CORE_READ_INTO(&who->comm, leader, comm);
 }
@@ -63,9 +63,10 @@ static __always_inline void set_owner(struct pw_lease *lease, const struct who *
  * who took it. What the socket itself proves is the cgroup in which it was
  * made; the root (id 1) proves nothing.
  */
-static __always_inline void forget_owner(const struct sock *sk, struct pw_lease *lease)
+static __always_inline void forget_owner(const struct sock *sk, struct pw_lease *lease,
+					bool btf)
 {
-	__u64 cgroup_id = sock_cgroup(sk);
+	__u64 cgroup_id = sock_cgroup(sk, btf);
 
 	lease->word.origin = PW_ORIGIN_UNKNOWN;
 	lease->word.exec = 0;

@@ -32,7 +32,7 @@ const struct pw_clock *pw_export_clock __attribute__((unused));
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(pw_set_state, struct sock *sk, int old, int new)
 {
-	if (watched(sk, (__u8)BPF_CORE_READ(sk, sk_protocol)))
+	if (watched(sk, sock_protocol(sk, 1), 1))
 		on_tcp_state(sk, old, new);
 	return 0;
 }

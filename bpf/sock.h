@@ -6,22 +6,33 @@
 #include "emit.h"
 
 /*
- * struct sock → our words. Everything is read with bpf_probe_read_kernel(), so
- * that the same code serves a BTF pointer, a socket reached through a
- * descriptor table, and the context of a cgroup program, which is the socket
- * itself (cgroup/post_bind, sock_release; proved on 5.10 and 6.18).
+ * struct sock → our words. A socket that a tracepoint hands us is a BTF
+ * pointer, whose fields are loaded directly. One that was reached through a
+ * descriptor table, or is the context of a cgroup program (which is the socket
+ * itself in post_bind and sock_release; proved on 5.10 and 6.18), must be read
+ * with bpf_probe_read_kernel(), at ten times the price. `btf` says which; it is
+ * a constant wherever it is passed, so only one of the two is compiled in.
  */
 
-#define SOCK(sk, field) BPF_CORE_READ(sk, __sk_common.field)
+#define SOCK(sk, field) ((sk)->__sk_common.field)
+#define PROBE(sk, field) BPF_CORE_READ(sk, __sk_common.field)
+#define READ(sk, field, btf) ((btf) ? SOCK(sk, field) : PROBE(sk, field))
 
-static __always_inline __u32 sock_netns(const struct sock *sk)
+static __always_inline __u32 sock_netns(const struct sock *sk, bool btf)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	return btf ? SOCK(sk, skc_net.net)->ns.inum :
+		     BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
-static __always_inline __u64 sock_cgroup(const struct sock *sk)
+static __always_inline __u64 sock_cgroup(const struct sock *sk, bool btf)
 {
-	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	return btf ? sk->sk_cgrp_data.cgroup->kn->id :
+		     BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+}
+
+static __always_inline __u16 sock_protocol(const struct sock *sk, bool btf)
+{
+	return btf ? sk->sk_protocol : BPF_CORE_READ(sk, sk_protocol);
 }
 
 static __always_inline __u8 sock_userlocks(const struct sock *sk)
@@ -31,12 +42,12 @@ static __always_inline __u8 sock_userlocks(const struct sock *sk)
 
 static __always_inline bool sock_is_inet(const struct sock *sk)
 {
-	__u16 family = SOCK(sk, skc_family);
+	__u16 family = PROBE(sk, skc_family);
 
 	return family == AF_INET || family == AF_INET6;
 }
 
-static __always_inline bool watched(const struct sock *sk, __u8 protocol)
+static __always_inline bool watched(const struct sock *sk, __u16 protocol, bool btf)
 {
 	__u32 netns;
 
@@ -44,7 +55,7 @@ static __always_inline bool watched(const struct sock *sk, __u8 protocol)
 		return 0;
 	if (!pw_filter_netns)
 		return 1;
-	netns = sock_netns(sk);
+	netns = sock_netns(sk, btf);
 	return bpf_map_lookup_elem(&pw_namespaces, &netns) != 0;
 }
 
@@ -69,13 +80,14 @@ static __always_inline void unmap(__u32 addr[4])
  * Reads both addresses. A v4-mapped connection of an IPv6 socket is IPv4; the
  * wildcard of a dual-stack socket stays IPv6. Returns 4 or 6.
  */
-static __always_inline __u8 read_addrs(const struct sock *sk, __u8 local[16], __u8 remote[16])
+static __always_inline __u8 read_addrs(const struct sock *sk, __u8 local[16], __u8 remote[16],
+				       bool btf)
 {
 	__u32 *l = (__u32 *)local, *r = (__u32 *)remote;
 
-	if (SOCK(sk, skc_family) == AF_INET) {
-		l[0] = SOCK(sk, skc_rcv_saddr);
-		r[0] = SOCK(sk, skc_daddr);
+	if (READ(sk, skc_family, btf) == AF_INET) {
+		l[0] = READ(sk, skc_rcv_saddr, btf);
+		r[0] = READ(sk, skc_daddr, btf);
 		l[1] = l[2] = l[3] = r[1] = r[2] = r[3] = 0;
 		return 4;
 	}
@@ -109,9 +121,10 @@ static __always_inline void read_sock_range(const struct sock *sk, __u16 *low, _
 }
 
 /* The namespace's range, as the kernel would use it now. */
-static __always_inline void read_net_range(const struct sock *sk, __u16 *low, __u16 *high)
+static __always_inline void read_net_range(const struct sock *sk, __u16 *low, __u16 *high,
+					   bool btf)
 {
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	struct net *net = READ(sk, skc_net.net, btf);
 	struct net___old *old = (void *)net;
 	__u32 range;
 
@@ -121,35 +134,41 @@ static __always_inline void read_net_range(const struct sock *sk, __u16 *low, __
 		*high = (__u16)BPF_CORE_READ(old, ipv4.ip_local_ports.range[1]);
 		return;
 	}
-	range = BPF_CORE_READ(net, ipv4.ip_local_ports.range);
+	range = btf ? net->ipv4.ip_local_ports.range :
+		      BPF_CORE_READ(net, ipv4.ip_local_ports.range);
 	*low = (__u16)range;
 	*high = (__u16)(range >> 16);
 }
 
-static __always_inline __u8 sock_flags(const struct sock *sk)
+static __always_inline __u8 sock_flags(const struct sock *sk, bool btf)
 {
+	const struct sock_common *common = &sk->__sk_common;
 	__u8 flags = 0;
 
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_reuse))
+	if (btf ? BPF_CORE_READ_BITFIELD(common, skc_reuse) :
+		  BPF_CORE_READ_BITFIELD_PROBED(common, skc_reuse))
 		flags |= PW_REUSEADDR;
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_reuseport))
+	if (btf ? BPF_CORE_READ_BITFIELD(common, skc_reuseport) :
+		  BPF_CORE_READ_BITFIELD_PROBED(common, skc_reuseport))
 		flags |= PW_REUSEPORT;
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only))
+	if (btf ? BPF_CORE_READ_BITFIELD(common, skc_ipv6only) :
+		  BPF_CORE_READ_BITFIELD_PROBED(common, skc_ipv6only))
 		flags |= PW_V6ONLY;
 	return flags;
 }
 
 /* Fills in what the socket itself knows. The caller sets cookie, born, state,
  * origin and owner. */
-static __always_inline void read_lease(const struct sock *sk, __u8 protocol, struct pw_lease *lease)
+static __always_inline void read_lease(const struct sock *sk, __u8 protocol,
+				       struct pw_lease *lease, bool btf)
 {
 	lease->protocol = protocol;
-	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr);
-	lease->local_port = SOCK(sk, skc_num);
-	lease->remote_port = bpf_ntohs(SOCK(sk, skc_dport));
-	lease->netns = sock_netns(sk);
-	lease->device = SOCK(sk, skc_bound_dev_if);
-	lease->word.flags = sock_flags(sk);
+	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, btf);
+	lease->local_port = READ(sk, skc_num, btf);
+	lease->remote_port = bpf_ntohs(READ(sk, skc_dport, btf));
+	lease->netns = sock_netns(sk, btf);
+	lease->device = READ(sk, skc_bound_dev_if, btf);
+	lease->word.flags = sock_flags(sk, btf);
 	read_sock_range(sk, &lease->range_low, &lease->range_high);
 }
 

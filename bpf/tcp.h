@@ -13,12 +13,12 @@ static __always_inline void connect_bound(struct sock *sk, struct pw_lease *leas
 {
 	__u8 told = lease->word.flags & PW_TOLD;
 
-	read_lease(sk, IPPROTO_TCP, lease);
+	read_lease(sk, IPPROTO_TCP, lease, 1);
 	lease->word.flags |= told;
 	lease->word.state = TCP_SYN_SENT;
 	lease->changed = bpf_ktime_get_boot_ns();
 	begin_call(sk, lease, PW_PHASE_STARTED);
-	tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND);
+	tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND, 1);
 }
 
 /* connect() begins: process context, the port is still to be chosen. */
@@ -32,13 +32,13 @@ static __always_inline void begin_connect(struct sock *sk)
 		return connect_bound(sk, known);
 	read_who(&who);
 	set_owner(&lease, &who);
-	read_lease(sk, IPPROTO_TCP, &lease);
+	read_lease(sk, IPPROTO_TCP, &lease, 1);
 	lease.cookie = cookie;
 	lease.word.state = TCP_SYN_SENT;
 	lease.word.origin = PW_ORIGIN_CONNECT;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	if (lease.local_port) /* bound where we could not see it: not ours to name */
-		forget_owner(sk, &lease);
+		forget_owner(sk, &lease, 1);
 	if (pw_has_exit && current_syscall() == pw_nr_connect)
 		lease.word.flags |= PW_AT_EXIT;
 	if (!insert_lease(&lease, BPF_ANY))
@@ -56,19 +56,19 @@ static __always_inline void begin_listen(struct sock *sk)
 		return change_state(known, PW_STATE_BOUND, TCP_LISTEN);
 	read_who(&who);
 	set_owner(&lease, &who);
-	read_lease(sk, IPPROTO_TCP, &lease);
+	read_lease(sk, IPPROTO_TCP, &lease, 1);
 	lease.cookie = cookie;
 	lease.word.state = TCP_LISTEN;
 	lease.word.origin = PW_ORIGIN_LISTEN;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	if (lease.local_port) {
-		forget_owner(sk, &lease);
+		forget_owner(sk, &lease, 1);
 		lease.word.flags |= PW_TOLD;
 	}
 	if (insert_lease(&lease, BPF_ANY))
 		return;
 	if (lease.local_port)
-		tell_lease(sk, &lease, PW_ALLOCATE, 0);
+		tell_lease(sk, &lease, PW_ALLOCATE, 0, 1);
 	else
 		begin_call(sk, &lease, PW_PHASE_LISTEN);
 }
@@ -106,15 +106,15 @@ static __always_inline bool take_port(const struct sock *sk, struct pw_lease *le
 static __always_inline void tell_late(const struct sock *sk, struct pw_lease *lease)
 {
 	if (claim(lease, lease->cookie))
-		tell_lease(sk, lease, PW_ALLOCATE, 0);
+		tell_lease(sk, lease, PW_ALLOCATE, 0, 1);
 }
 
 static __always_inline __u8 close_cause(const struct sock *sk, int old)
 {
 	/* __tcp_close() sets SHUTDOWN_MASK before anything else. */
-	if (BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK)
-		return BPF_CORE_READ(sk, sk_err) == ECONNRESET ? PW_CAUSE_RESET : PW_CAUSE_CLOSED;
-	if (old != TCP_SYN_SENT && BPF_CORE_READ(sk, sk_err) == ECONNRESET)
+	if (sk->sk_shutdown == SHUTDOWN_MASK)
+		return sk->sk_err == ECONNRESET ? PW_CAUSE_RESET : PW_CAUSE_CLOSED;
+	if (old != TCP_SYN_SENT && sk->sk_err == ECONNRESET)
 		return PW_CAUSE_RESET;
 	return PW_CAUSE_DISCONNECTED;
 }
@@ -141,7 +141,7 @@ static __always_inline void end_connection(struct sock *sk, struct pw_lease *lea
 	if (!keeps_port)
 		return remove_lease(lease, old, close_cause(sk, old));
 	/* A socket that is being closed tells its end in tcp_destroy_sock. */
-	if (BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK)
+	if (sk->sk_shutdown == SHUTDOWN_MASK)
 		lease->word.state = PW_STATE_BOUND;
 	else
 		change_state(lease, old, PW_STATE_BOUND);
@@ -206,7 +206,7 @@ static __always_inline void on_tcp_destroy(struct sock *sk)
 	if (tw)
 		return bear_timewait(sk, lease, tw, lease->word.state, 0);
 	remove_lease(lease, lease->word.state,
-		     BPF_CORE_READ(sk, sk_err) == ECONNRESET ? PW_CAUSE_RESET : PW_CAUSE_CLOSED);
+		     sk->sk_err == ECONNRESET ? PW_CAUSE_RESET : PW_CAUSE_CLOSED);
 }
 
 /* A SYN without an answer: a blocking connect() is not at its end for long,

@@ -21,12 +21,11 @@ struct chain {
 /* The first node of the hash chain in which the socket is, or was until now. */
 static __always_inline void open_chain(const struct sock *sk, struct chain *chain)
 {
-	struct net *net = SOCK(sk, skc_net.net);
-	struct inet_hashinfo *info = BPF_CORE_READ(net, ipv4.tcp_death_row.hashinfo);
-	struct inet_ehash_bucket *buckets = BPF_CORE_READ(info, ehash);
+	struct inet_hashinfo *info = SOCK(sk, skc_net.net)->ipv4.tcp_death_row.hashinfo;
+	struct inet_ehash_bucket *buckets = info->ehash;
 
 	chain->hash = SOCK(sk, skc_hash);
-	buckets = (void *)buckets + (__u64)(chain->hash & BPF_CORE_READ(info, ehash_mask)) *
+	buckets = (void *)buckets + (__u64)(chain->hash & info->ehash_mask) *
 					    bpf_core_type_size(struct inet_ehash_bucket);
 	chain->node = BPF_CORE_READ(buckets, chain.first);
 }
@@ -137,7 +136,7 @@ static __always_inline void bear_timewait(const struct sock *sk, struct pw_lease
 		change_state(full, from, PW_STATE_BOUND);
 	}
 	insert_timewait(addr, &lease, BPF_ANY);
-	tell_lease(sk, &lease, PW_TIME_WAIT, from);
+	tell_lease(sk, &lease, PW_TIME_WAIT, from, 1);
 	if (!keeps_port)
 		bpf_map_delete_elem(&pw_leases, &lease.cookie);
 	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) && !bpf_map_delete_elem(&pw_timewait, &addr))
@@ -203,6 +202,22 @@ static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 	tell_death(lease, cause, successor, early && cause == PW_CAUSE_KILLED);
 }
 
+/* A mini-socket has no struct sock to read the rest from. */
+static __always_inline void tell_renewal(const struct pw_lease *lease)
+{
+	struct pw_lease_record *r = reserve(pw_news, pw_lease_record, PW_TIME_WAIT);
+
+	if (!r)
+		return;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->time = lease->changed;
+	__builtin_memcpy(&r->lease, lease, sizeof(r->lease));
+	r->jiffies = (__u32)bpf_jiffies64();
+	r->kind = PW_TIME_WAIT;
+	r->from = TCP_TIME_WAIT;
+	submit_news(r);
+}
+
 /* The same timer is started again: it was no death but a renewal. */
 static __always_inline void renew_timewait(const struct inet_timewait_sock *tw, __u32 expires)
 {
@@ -220,5 +235,5 @@ static __always_inline void renew_timewait(const struct inet_timewait_sock *tw, 
 	slot->lease.expires = expires;
 	slot->lease.changed = bpf_ktime_get_boot_ns();
 	insert_timewait((__u64)tw, &slot->lease, BPF_ANY);
-	tell_lease((const struct sock *)tw, &slot->lease, PW_TIME_WAIT, TCP_TIME_WAIT);
+	tell_renewal(&slot->lease);
 }

@@ -22,7 +22,7 @@ static __always_inline const struct sock *plain(const void *pointer)
 
 static __always_inline __u8 udp_state(const struct sock *sk)
 {
-	return SOCK(sk, skc_state) == TCP_ESTABLISHED ? PW_STATE_CONNECTED : PW_STATE_UNCONNECTED;
+	return PROBE(sk, skc_state) == TCP_ESTABLISHED ? PW_STATE_CONNECTED : PW_STATE_UNCONNECTED;
 }
 
 /* By number or any port? The kernel marks the socket after post_bind, so the
@@ -43,15 +43,15 @@ static __always_inline __u8 bind_origin(void)
 /* bind() got a port: cgroup/post_bind4 and 6. */
 static __always_inline void on_bound(const struct sock *sk, __u64 cookie)
 {
-	__u8 protocol = (__u8)BPF_CORE_READ(sk, sk_protocol);
+	__u8 protocol = (__u8)sock_protocol(sk, 0);
 	struct pw_lease lease = {};
 	struct who who;
 
-	if (!watched(sk, protocol))
+	if (!watched(sk, protocol, 0))
 		return;
 	read_who(&who);
 	set_owner(&lease, &who);
-	read_lease(sk, protocol, &lease);
+	read_lease(sk, protocol, &lease, 0);
 	lease.cookie = cookie;
 	lease.word.state = protocol == IPPROTO_UDP ? PW_STATE_UNCONNECTED : PW_STATE_BOUND;
 	lease.word.origin = bind_origin();
@@ -68,11 +68,11 @@ static __always_inline void begin_udp_connect(const struct sock *sk, __u64 cooki
 	struct pw_lease lease = {};
 	struct who who;
 
-	if (SOCK(sk, skc_num) != 0 || find_lease(cookie) || !watched(sk, IPPROTO_UDP))
+	if (PROBE(sk, skc_num) != 0 || find_lease(cookie) || !watched(sk, IPPROTO_UDP, 0))
 		return;
 	read_who(&who);
 	set_owner(&lease, &who);
-	read_lease(sk, IPPROTO_UDP, &lease);
+	read_lease(sk, IPPROTO_UDP, &lease, 0);
 	lease.cookie = cookie;
 	lease.word.state = PW_STATE_UNCONNECTED;
 	lease.word.origin = PW_ORIGIN_AUTOBIND;
@@ -86,19 +86,19 @@ static __always_inline void move_udp(const struct sock *sk, struct pw_lease *lea
 {
 	__u8 from = lease->word.state;
 
-	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr);
-	lease->remote_port = bpf_ntohs(SOCK(sk, skc_dport));
+	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 0);
+	lease->remote_port = bpf_ntohs(PROBE(sk, skc_dport));
 	lease->word.state = udp_state(sk);
 	lease->changed = bpf_ktime_get_boot_ns();
-	tell_lease(sk, lease, PW_STATE, from);
+	tell_lease(sk, lease, PW_STATE, from, 0);
 }
 
 /* connect() on a UDP socket is over, well or not. */
 static __always_inline void end_udp_connect(const struct sock *sk)
 {
-	__u64 cookie = SOCK(sk, skc_cookie.counter);
+	__u64 cookie = PROBE(sk, skc_cookie.counter);
 	struct pw_lease *lease = find_lease(cookie);
-	__u16 port = SOCK(sk, skc_num);
+	__u16 port = PROBE(sk, skc_num);
 
 	if (!lease)
 		return;
@@ -110,9 +110,9 @@ static __always_inline void end_udp_connect(const struct sock *sk)
 		return remove_lease(lease, lease->word.state, PW_CAUSE_DISCONNECTED);
 	if (lease->local_port)
 		return move_udp(sk, lease);
-	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr);
+	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 0);
 	lease->local_port = port;
-	lease->remote_port = bpf_ntohs(SOCK(sk, skc_dport));
+	lease->remote_port = bpf_ntohs(PROBE(sk, skc_dport));
 	lease->word.state = udp_state(sk);
 	lease->changed = bpf_ktime_get_boot_ns();
 	if (claim(lease, cookie))
@@ -126,9 +126,9 @@ static __always_inline void on_udp_send(const struct sock *sk, __u64 cookie)
 	struct pw_lease lease = {};
 	struct who who;
 
-	if (!watched(sk, IPPROTO_UDP))
+	if (!watched(sk, IPPROTO_UDP, 0))
 		return;
-	read_lease(sk, IPPROTO_UDP, &lease);
+	read_lease(sk, IPPROTO_UDP, &lease, 0);
 	lease.cookie = cookie;
 	lease.word.state = udp_state(sk);
 	lease.word.flags |= PW_TOLD;
@@ -138,7 +138,7 @@ static __always_inline void on_udp_send(const struct sock *sk, __u64 cookie)
 		set_owner(&lease, &who);
 		lease.word.origin = PW_ORIGIN_AUTOBIND;
 	} else {
-		forget_owner(sk, &lease);
+		forget_owner(sk, &lease, 0);
 	}
 	if (insert_lease(&lease, BPF_NOEXIST))
 		return;

@@ -17,7 +17,10 @@ static __always_inline void write_row(struct seq_file *seq, const struct sock *s
 {
 	struct pw_lease_record r = {};
 
-	fill_lease_record(&r, sk, lease);
+	r.time = lease->changed;
+	__builtin_memcpy(&r.lease, lease, sizeof(r.lease));
+	r.jiffies = (__u32)bpf_jiffies64();
+	read_net_range(sk, &r.net_low, &r.net_high, 0);
 	r.kind = PW_FOUND;
 	r.from = from;
 	bpf_seq_write(seq, &r, sizeof(r));
@@ -44,8 +47,8 @@ static __always_inline __u8 found_origin(const struct sock *sk)
 static __always_inline void found_lease(const struct sock *sk, __u8 protocol, __u64 cookie,
 			       struct pw_lease *lease)
 {
-	read_lease(sk, protocol, lease);
-	forget_owner(sk, lease);
+	read_lease(sk, protocol, lease, 0);
+	forget_owner(sk, lease, 0);
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock))
 		lease->owner_kind = PW_OWNER_KERNEL;
 	lease->cookie = cookie;
@@ -63,7 +66,7 @@ static __always_inline bool is_accepted(const struct sock *sk, __u8 origin)
 
 	if (origin == PW_ORIGIN_CONNECT || origin == PW_ORIGIN_BIND)
 		return 0;
-	accepted_key(sk, &key, SOCK(sk, skc_num));
+	accepted_key(sk, &key, PROBE(sk, skc_num), 0);
 	count = bpf_map_lookup_elem(&pw_walked, &key);
 	if (!count)
 		return 0;
@@ -76,7 +79,7 @@ static __always_inline void note_listener(const struct sock *sk)
 	struct pw_accepted_count none = {};
 	struct pw_accepted_key key;
 
-	accepted_key(sk, &key, SOCK(sk, skc_num));
+	accepted_key(sk, &key, PROBE(sk, skc_num), 0);
 	bpf_map_update_elem(&pw_walked, &key, &none, BPF_NOEXIST);
 }
 
@@ -110,7 +113,7 @@ static __always_inline void walk_tcp(struct seq_file *seq, struct sock *sk, __u8
 	if (known)
 		return compare_lease(seq, sk, known, state);
 	origin = found_origin(sk);
-	if (SOCK(sk, skc_num) == 0 || (state != TCP_LISTEN && is_accepted(sk, origin)))
+	if (PROBE(sk, skc_num) == 0 || (state != TCP_LISTEN && is_accepted(sk, origin)))
 		return;
 	found_lease(sk, IPPROTO_TCP, cookie, &lease);
 	lease.word.state = state;
@@ -124,7 +127,7 @@ static __always_inline bool is_accepted_timewait(const struct inet_timewait_sock
 	struct pw_accepted_count *count;
 	struct pw_accepted_key key;
 
-	accepted_key((const struct sock *)tw, &key, bpf_ntohs(BPF_CORE_READ(tw, tw_sport)));
+	accepted_key((const struct sock *)tw, &key, bpf_ntohs(BPF_CORE_READ(tw, tw_sport)), 0);
 	count = bpf_map_lookup_elem(&pw_walked, &key);
 	if (!count)
 		return 0;
@@ -146,12 +149,12 @@ static __always_inline void walk_timewait(struct seq_file *seq, const struct ine
 	}
 	if (is_accepted_timewait(tw))
 		return;
-	lease.family = read_addrs(sk, lease.local_addr, lease.remote_addr);
+	lease.family = read_addrs(sk, lease.local_addr, lease.remote_addr, 0);
 	lease.protocol = IPPROTO_TCP;
 	lease.local_port = bpf_ntohs(BPF_CORE_READ(tw, tw_sport));
 	lease.remote_port = bpf_ntohs(BPF_CORE_READ(tw, __tw_common.skc_dport));
-	lease.netns = sock_netns(sk);
-	lease.device = SOCK(sk, skc_bound_dev_if);
+	lease.netns = sock_netns(sk, 0);
+	lease.device = PROBE(sk, skc_bound_dev_if);
 	lease.word.flags = PW_TOLD;
 	lease.word.walk = (__u16)pw_walk;
 	lease.cookie = cookie;
@@ -170,7 +173,7 @@ static __always_inline void walk_udp(struct seq_file *seq, struct sock *sk)
 
 	if (known)
 		return compare_lease(seq, sk, known, udp_state(sk));
-	if (SOCK(sk, skc_num) == 0)
+	if (PROBE(sk, skc_num) == 0)
 		return;
 	found_lease(sk, IPPROTO_UDP, cookie, &lease);
 	lease.word.state = udp_state(sk);
@@ -214,15 +217,15 @@ static __always_inline void name_holder(struct seq_file *seq, const struct sock 
  * sockets that are in no table because they are bound and nothing else. */
 static __always_inline void walk_file(struct seq_file *seq, struct sock *sk, struct task_struct *task)
 {
-	__u8 protocol = (__u8)BPF_CORE_READ(sk, sk_protocol);
+	__u8 protocol = (__u8)sock_protocol(sk, 0);
 	struct pw_lease *known, lease = {};
 	__u64 cookie;
 
-	if (!sock_is_inet(sk) || !watched(sk, protocol) || SOCK(sk, skc_num) == 0)
+	if (!sock_is_inet(sk) || !watched(sk, protocol, 0) || PROBE(sk, skc_num) == 0)
 		return;
 	cookie = bpf_get_socket_cookie(sk);
 	known = find_lease(cookie);
-	if (!known && protocol == IPPROTO_TCP && SOCK(sk, skc_state) == TCP_CLOSE) {
+	if (!known && protocol == IPPROTO_TCP && PROBE(sk, skc_state) == TCP_CLOSE) {
 		found_lease(sk, protocol, cookie, &lease);
 		lease.word.state = PW_STATE_BOUND;
 		lease.word.origin = found_origin(sk);

@@ -67,14 +67,17 @@ func effectiveCapabilities() uint64 {
 	return uint64(data[1].Effective)<<32 | uint64(data[0].Effective)
 }
 
-func (h host) missingCapabilities() []string {
-	var missing []string
+// needs splits the capabilities that portwatch needs into those that the
+// process has and those that it lacks.
+func (h host) needs() (held, missing []string) {
 	for _, c := range needed {
 		if h.capabilities>>c.bit&1 == 0 {
 			missing = append(missing, c.name)
+		} else {
+			held = append(held, c.name)
 		}
 	}
-	return missing
+	return held, missing
 }
 
 // explain turns a refusal by the bpf() system call into a sentence. The
@@ -93,7 +96,7 @@ func (h host) explain(err error) error {
 }
 
 func (h host) whyNot() string {
-	if missing := h.missingCapabilities(); len(missing) > 0 {
+	if _, missing := h.needs(); len(missing) > 0 {
 		return "the process lacks " + strings.Join(missing, ", ")
 	}
 	if h.lockdown == "confidentiality" {

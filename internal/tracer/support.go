@@ -10,8 +10,8 @@ type Support struct {
 	// Cgroup is where the cgroup2 tree was found: its mount point, or
 	// "private mount", or "" if there is none.
 	Cgroup string
-	// Capabilities that are missing of those that are needed.
-	Missing []string
+	// Held and Missing are the capabilities that are needed, by name.
+	Held, Missing []string
 	Hooks   []HookReport
 	// Advice is the one thing that would unlock more; "" if nothing would.
 	Advice string

@@ -69,7 +69,7 @@ func Probe(_ context.Context, o Options) (Support, error) {
 func attach(o Options) (Support, *probes, error) {
 	support := Support{Mode: event.ModeTracepoint, Kernel: kernelRelease()}
 	h := readHost()
-	support.Missing = h.missingCapabilities()
+	support.Held, support.Missing = h.needs()
 	if o.Mode == event.ModeDiag {
 		return support, nil, fmt.Errorf("open tracer: mode diag attaches nothing: %w", ErrUnsupported)
 	}

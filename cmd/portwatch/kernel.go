@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/portwatch/portwatch/internal/aggregate"
+	"github.com/portwatch/portwatch/internal/event"
+	"github.com/portwatch/portwatch/internal/output/fields"
+)
+
+// kernel is how the command reaches the kernel; tests put a list of events in
+// its place.
+type kernel struct {
+	// open starts to watch. Its error is errUnsupported or errPermission
+	// where one of these is the cause.
+	open func(context.Context, watchOptions) (watcher, error)
+	// probe says what would work and leaves nothing attached. A report may
+	// come with an error that says why nothing works.
+	probe func(context.Context, watchOptions) (fields.DoctorReport, error)
+}
+
+// watchOptions say how the kernel is watched.
+type watchOptions struct {
+	Mode          event.Mode // 0 for the best that works
+	Logger        *zap.Logger
+	MaxLeases     int
+	ExactTimeWait bool
+	SearchTime    bool
+	HostRoot      string
+}
+
+// watcher is a source of events that accounts for its own cost.
+type watcher interface {
+	event.Source
+	// cost may be called until Close.
+	cost() cost
+}
+
+// cost is what watching has taken so far.
+type cost struct {
+	Events      uint64
+	Drift       uint64        // differences that audits found without a loss to explain them
+	RingBytes   uint64        // 0 if not counted
+	KernelTime  time.Duration // 0 if the kernel did not count
+	ProgramRuns uint64        // 0 if the kernel did not count
+	UserCPU     time.Duration
+	MapBytes    uint64
+	Lost        []event.Lost
+}
+
+// report joins the cost of watching with the ledger's counters.
+func (c cost) report(s *aggregate.Snapshot, resident uint64) fields.SelfReport {
+	return fields.SelfReport{
+		Elapsed: time.Duration(s.At - s.From), Events: c.Events, Drift: c.Drift, RingBytes: c.RingBytes,
+		KernelTime: c.KernelTime, ProgramRuns: c.ProgramRuns, UserCPU: c.UserCPU,
+		MapBytes: c.MapBytes, ResidentBytes: resident, Lost: losses(c.Lost), Ledger: s.Counters,
+	}
+}
+
+func losses(all []event.Lost) []aggregate.Loss {
+	var out []aggregate.Loss
+	for _, l := range all {
+		if l.Count > 0 {
+			out = append(out, aggregate.Loss{What: l.What, Cause: l.Cause, Errno: l.Errno, Count: l.Count})
+		}
+	}
+	return out
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
+
+// TestMain makes the test binary answer to "portwatch" in scripts, with a
+// scripted kernel in the place of the live one: the variable SCENARIO, which
+// the production binary does not know, names what it tells.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"portwatch": func() {
+			k, err := scriptedKernel(os.Getenv("SCENARIO"))
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(exitFailure)
+			}
+			os.Exit(run(context.Background(), os.Args[1:], app{
+				stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, kernel: k,
+			}))
+		},
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("SCENARIO", "outage")
+			e.Setenv("COLUMNS", "80")
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+	})
+}

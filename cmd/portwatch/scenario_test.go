@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/portwatch/portwatch/internal/event"
+	"github.com/portwatch/portwatch/internal/output/fields"
+)
+
+// scriptedKernel tells the events of a scenario.
+func scriptedKernel(name string) (kernel, error) {
+	switch name {
+	case "outage":
+		return tellingKernel(outage()), nil
+	case "quiet":
+		return tellingKernel([]event.Event{startEvent(), {Kind: event.KindTick, Time: at(1)}}), nil
+	case "hangs":
+		return tellingKernel(nil), nil
+	case "refused":
+		return refusingKernel(fmt.Errorf("load programs: CAP_BPF is missing: %w", errPermission)), nil
+	case "old":
+		return refusingKernel(fmt.Errorf("open tracer: kernel 5.4 has no ring buffer: %w", errUnsupported)), nil
+	case "broken":
+		return kernel{open: func(context.Context, watchOptions) (watcher, error) {
+			return &script{fail: fmt.Errorf("read ring: bad record")}, nil
+		}}, nil
+	}
+	return kernel{}, fmt.Errorf("unknown scenario %q", name)
+}
+
+func tellingKernel(events []event.Event) kernel {
+	return kernel{
+		open:  func(context.Context, watchOptions) (watcher, error) { return &script{events: events}, nil },
+		probe: func(context.Context, watchOptions) (fields.DoctorReport, error) { return healthy(), nil },
+	}
+}
+
+func refusingKernel(err error) kernel {
+	return kernel{
+		open:  func(context.Context, watchOptions) (watcher, error) { return nil, err },
+		probe: func(context.Context, watchOptions) (fields.DoctorReport, error) { return fields.DoctorReport{}, err },
+	}
+}
+
+func healthy() fields.DoctorReport {
+	return fields.DoctorReport{
+		Mode: event.ModeTracepoint, Kernel: "6.18.5", BTF: true, Cgroup: "/sys/fs/cgroup",
+		Capabilities: []string{"CAP_BPF", "CAP_PERFMON"}, MemoryCeilingBytes: 300 << 20,
+		Hooks: []fields.HookReport{
+			{Hook: "state", State: "attached", Tried: []string{"tp_btf/inet_sock_set_state"}, Required: true},
+			{
+				Hook: "connect", State: "fallback", Required: true, Tried: []string{"fexit/inet_hash_connect", "tracepoint/sys_exit_connect"},
+				Reason: "fexit/inet_hash_connect: trampolines are refused (EPERM)",
+			},
+			{Hook: "search", State: "off"},
+		},
+		Advice: "A kernel that permits fentry would show search times: see portwatch doctor --mode full",
+	}
+}
+
+// script is a source that hands out a list of events and ends; without events
+// it waits until it is stopped.
+type script struct {
+	events []event.Event
+	fail   error
+	told   int
+}
+
+func (s *script) Read(ctx context.Context, dst []event.Event) (int, error) {
+	if s.fail != nil {
+		return 0, s.fail
+	}
+	if s.events == nil {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	n := copy(dst, s.events[s.told:])
+	s.told += n
+	if s.told == len(s.events) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (s *script) Close() error { return nil }
+
+func (s *script) cost() cost {
+	c := cost{Events: uint64(s.told), UserCPU: 1500 * time.Microsecond, MapBytes: 3 << 20}
+	if s.told > 0 {
+		c.Lost = []event.Lost{{What: "news", Cause: event.LostRing, CPU: -1, Count: 3}}
+	}
+	return c
+}
+
+const hostNS, podNS = 4026531840, 4026532448
+
+func at(seconds float64) event.Time { return event.Time((1000 + seconds) * 1e9) }
+
+func startEvent() event.Event {
+	return event.Event{Kind: event.KindStart, Time: at(0), Start: &event.Start{
+		Host: "prod-17", BootID: "5b0e", Kernel: "6.18.5", Mode: event.ModeTracepoint, TickHz: 250,
+		WallNano:    time.Date(2026, 11, 20, 9, 14, 0, 0, time.UTC).UnixNano(),
+		Unavailable: []string{"search_seconds"},
+	}}
+}
+
+func process(pid uint32, name string) event.Owner {
+	return event.Owner{
+		Kind: event.OwnerProcess, Confidence: event.ConfidenceExact, PID: pid, StartTime: at(-100),
+		Comm: event.CommOf(name), UID: 1001, CgroupID: 77,
+	}
+}
+
+func connected(cookie int, o event.Owner) event.Lease {
+	return event.Lease{
+		ID: event.LeaseID{Cookie: uint64(cookie), Born: at(0.1)}, NetNS: hostNS, Protocol: event.TCP, Family: event.IPv4,
+		State: event.StateSynSent, Origin: event.OriginConnect, Owner: o,
+		Local:  netip.AddrPortFrom(netip.MustParseAddr("10.20.3.17"), uint16(32768+cookie)),
+		Remote: netip.MustParseAddrPort("10.0.0.5:443"),
+	}
+}
+
+// outage is the story of design.md §1 in small: sync-worker leaves its ports
+// in TIME_WAIT and exits, nginx is refused, a resolver holds UDP in a pod.
+func outage() []event.Event {
+	worker, nginx := process(4123, "sync-worker"), process(977, "nginx")
+	events := []event.Event{
+		startEvent(),
+		{Kind: event.KindNetNS, Time: at(0), Namespace: &event.Namespace{NetNS: hostNS, Cookie: 1, Name: "host"}},
+		{Kind: event.KindNetNS, Time: at(0), Namespace: &event.Namespace{NetNS: podNS, Cookie: 9, Name: "dns-0"}},
+		{Kind: event.KindLimits, Time: at(0), Limits: &event.Limits{
+			NetNS: hostNS, Range: event.PortRange{Low: 32768, High: 60999}, TWReuse: 2, Timestamps: 1, UnprivilegedStart: 1024,
+			Reserved: []event.PortRange{{Low: 40000, High: 40009}},
+		}},
+		{Kind: event.KindCorrection, Time: at(0), Correction: event.CorrectionBegin},
+		{Kind: event.KindCorrection, Time: at(0.01), Correction: event.CorrectionEnd},
+		{Kind: event.KindOwner, Time: at(0.1), Process: &event.Process{Owner: worker, Unit: "app.service", Cgroup: "/system.slice/app.service"}},
+	}
+	for i := range 1500 {
+		events = append(events, event.Event{Kind: event.KindAllocate, Time: at(0.1 + float64(i)/1000), Lease: connected(i+1, worker)})
+	}
+	for i := range 1400 {
+		el := connected(i+1, worker)
+		el.State, el.Substate, el.Expires = event.StateTimeWait, event.SubstateTimeWait, at(62)
+		events = append(events, event.Event{Kind: event.KindTimeWait, Time: at(2 + float64(i)/10000), Lease: el})
+	}
+	return append(events, aftermath(worker, nginx)...)
+}
+
+func aftermath(worker, nginx event.Owner) []event.Event {
+	old := connected(5000, event.Owner{})
+	old.State, old.Substate, old.Expires, old.Origin = event.StateTimeWait, event.SubstateTimeWait, at(44.5), event.OriginUnknown
+	dns := connected(6000, process(4410, "coredns"))
+	dns.NetNS, dns.Protocol, dns.State, dns.Origin, dns.Remote = podNS, event.UDP, event.StateUnconnected, event.OriginBind, netip.AddrPort{}
+	dns.Local = netip.MustParseAddrPort("[::]:53")
+	dns.Family = event.IPv6
+	refusal := &event.Failure{
+		Operation: event.OperationConnect, Errno: event.EADDRNOTAVAIL, Reason: event.ReasonPoolExhausted, NetNS: hostNS,
+		Protocol: event.TCP, Family: event.IPv4, Owner: nginx, Remote: netip.MustParseAddrPort("10.0.0.5:443"),
+		Count: 40, First: at(2.3), Last: at(2.4),
+	}
+	closing := connected(1450, event.Owner{})
+	return []event.Event{
+		{Kind: event.KindCorrection, Time: at(0), Correction: event.CorrectionHolds, Lease: old},
+		{Kind: event.KindAllocate, Time: at(2.2), Lease: dns, Thread: event.Thread{TID: 4411, Comm: event.CommOf("udp-0")}},
+		{Kind: event.KindState, Time: at(2.25), From: event.StateSynSent, Lease: event.Lease{ID: closing.ID, NetNS: hostNS, State: event.StateEstablished}},
+		{Kind: event.KindFailure, Time: at(2.4), Failure: refusal},
+		{Kind: event.KindOwner, Time: at(2.5), Process: &event.Process{Owner: worker, Exited: true}},
+		{Kind: event.KindRelease, Time: at(2.6), From: event.StateEstablished, Cause: event.CauseClosed, Lease: event.Lease{ID: closing.ID, NetNS: hostNS, State: event.StateClose}},
+		{Kind: event.KindTick, Time: at(3)},
+		{Kind: event.KindLost, Time: at(3.5), Lost: &event.Lost{What: "news", Cause: event.LostRing, CPU: 1, Count: 3}},
+		{Kind: event.KindTick, Time: at(4)},
+	}
+}

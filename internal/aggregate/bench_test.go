@@ -1,0 +1,108 @@
+package aggregate
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+const benchLeases = 100_000
+
+// benchLease spreads leases over 64 owners, 8 far ends and the default range.
+func benchLease(i int) event.Lease {
+	el := owned(tcp(1), uint32(i%64)+1)
+	el.ID = event.LeaseID{Cookie: uint64(i) + 1, Born: 1}
+	el.Local = netip.AddrPortFrom(el.Local.Addr(), uint16(32768+i%28232))
+	return el
+}
+
+func fullLedger() *Ledger {
+	l := New(Options{})
+	for i := range benchLeases {
+		ev := allocate(1, benchLease(i))
+		l.Apply(&ev)
+	}
+	return l
+}
+
+// life is what one connection that closes first brings: four events.
+func life(i int) [4]event.Event {
+	el := benchLease(i)
+	established := event.Event{Kind: event.KindState, Time: sec(2), Lease: event.Lease{ID: el.ID, NetNS: hostNS, State: event.StateEstablished}}
+	end := event.Event{Kind: event.KindRelease, Time: sec(2), Lease: event.Lease{ID: el.ID, NetNS: hostNS}, Cause: event.CauseExpired}
+	return [4]event.Event{
+		allocate(2, inState(el, event.StateSynSent)), established, timeWait(2, waiting(el, 62)), end,
+	}
+}
+
+// BenchmarkApply is the cost of one event with 100,000 leases live, over whole
+// lives of further leases.
+func BenchmarkApply(b *testing.B) {
+	l := fullLedger()
+	lives := make([][4]event.Event, 4096)
+	for i := range lives {
+		lives[i] = life(benchLeases + i)
+	}
+	for i := range lives { // the tables have grown before the clock starts
+		for k := range lives[i] {
+			l.Apply(&lives[i][k])
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		l.Apply(&lives[i/4%len(lives)][i%4])
+	}
+}
+
+// BenchmarkApplyFailure is the cost of a refusal that is already known.
+func BenchmarkApplyFailure(b *testing.B) {
+	l := fullLedger()
+	ev := refusal(2, crawler, 1)
+	l.Apply(&ev)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Apply(&ev)
+	}
+}
+
+// BenchmarkSnapshot builds the picture of 100,000 leases of 64 owners anew.
+func BenchmarkSnapshot(b *testing.B) {
+	l := fullLedger()
+	ev := state(2, 1, event.StateEstablished)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Apply(&ev)
+		l.Snapshot(0)
+	}
+}
+
+func TestApplyDoesNotAllocate(t *testing.T) {
+	l := fullLedger()
+	events := life(benchLeases)
+	got := testing.AllocsPerRun(1000, func() {
+		for i := range events {
+			l.Apply(&events[i])
+		}
+	})
+	if got != 0 {
+		t.Errorf("allocations per connection = %v, want 0", got)
+	}
+}
+
+func TestMemoryPerLease(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	l := fullLedger()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	per := (after.HeapAlloc - before.HeapAlloc) / benchLeases
+	t.Logf("%d bytes per lease", per)
+	if per > 200 {
+		t.Errorf("a lease takes %d bytes, want at most 200", per)
+	}
+	runtime.KeepAlive(l)
+}

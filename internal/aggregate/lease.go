@@ -1,0 +1,115 @@
+package aggregate
+
+import (
+	"net/netip"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// endpoint is an address and port in 20 bytes without a pointer. The family
+// decides how the address prints; an IPv6 zone is not kept, the lease's device
+// says the same.
+type endpoint struct {
+	addr  [16]byte
+	port  uint16
+	valid bool
+}
+
+func endpointOf(ap netip.AddrPort) endpoint {
+	if !ap.IsValid() {
+		return endpoint{}
+	}
+	return endpoint{addr: ap.Addr().As16(), port: ap.Port(), valid: true}
+}
+
+func (e endpoint) addrPort(f event.Family) netip.AddrPort {
+	if !e.valid {
+		return netip.AddrPort{}
+	}
+	addr := netip.AddrFrom16(e.addr)
+	if f == event.IPv4 {
+		addr = addr.Unmap()
+	}
+	return netip.AddrPortFrom(addr, e.port)
+}
+
+// lease is an event.Lease in 104 bytes: owner, namespace, protocol and family
+// are its account's.
+type lease struct {
+	id      event.LeaseID
+	changed event.Time // time of the last event that spoke of it
+	expires event.Time
+	local   endpoint
+	remote  endpoint
+	account uint32
+	device  uint32
+	rng     event.PortRange
+	told    uint32 // the resync that last confirmed it
+
+	state      event.State
+	substate   event.Substate
+	origin     event.Origin
+	confidence event.Confidence
+	live       bool // the slot is in use
+}
+
+// fill copies from el what the lease keeps itself.
+func (ls *lease) fill(el *event.Lease) {
+	ls.local, ls.remote = endpointOf(el.Local), endpointOf(el.Remote)
+	ls.device, ls.rng = el.Device, el.Range
+	ls.state, ls.substate, ls.origin = el.State, el.Substate, el.Origin
+	ls.expires = el.Expires
+}
+
+// The states by a dense number: the kernel's own, then ours.
+const (
+	kernelStates = int(event.StateNewSynRecv) + 1
+	stateCount   = kernelStates + 3
+)
+
+// StateCounts counts leases by state; see [StateCounts.Of].
+type StateCounts [stateCount]uint32
+
+func stateIndex(s event.State) int {
+	if int(s) < kernelStates {
+		return int(s)
+	}
+	if s >= event.StateBound && s <= event.StateConnected {
+		return kernelStates + int(s-event.StateBound)
+	}
+	return int(event.StateUnknown)
+}
+
+func stateAt(i int) event.State {
+	if i < kernelStates {
+		return event.State(i)
+	}
+	return event.StateBound + event.State(i-kernelStates)
+}
+
+// Of is the number of leases in state s.
+func (c *StateCounts) Of(s event.State) int { return int(c[stateIndex(s)]) }
+
+// Total is the number of leases in any state, the unknown one included.
+func (c *StateCounts) Total() int {
+	total := 0
+	for _, n := range c {
+		total += int(n)
+	}
+	return total
+}
+
+// All yields each state that has leases, in the order of the kernel's numbers.
+func (c *StateCounts) All(yield func(event.State, int) bool) {
+	for i, n := range c {
+		if n > 0 && !yield(stateAt(i), int(n)) {
+			return
+		}
+	}
+}
+
+func (c *StateCounts) add(other *StateCounts) {
+	for i, n := range other {
+		c[i] += n
+	}
+}

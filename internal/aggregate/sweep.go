@@ -1,0 +1,33 @@
+package aggregate
+
+import (
+	"time"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// sweep forgets accounts, owners and ended namespaces that nothing points at
+// and that were quiet for at least keep.
+func (l *Ledger) sweep(keep time.Duration) {
+	l.swept = l.now
+	l.version++ // a cached snapshot may name who is forgotten now
+	quiet := func(used event.Time) bool { return used+event.Time(keep) <= l.now }
+	for i := range l.accounts.next {
+		a := l.accounts.at(i)
+		if a.live && a.leases == 0 && a.remembered == 0 && quiet(a.used) {
+			l.closeAccount(i)
+		}
+	}
+	for i := range l.owners.next {
+		o := l.owners.at(i)
+		if o.info != nil && o.accounts == 0 && quiet(o.used) {
+			delete(l.owners.byID, o.info.ID)
+			l.owners.drop(i)
+		}
+	}
+	for i := range l.namespaces.next {
+		if ns := l.namespaces.at(i); ns.gone && ns.accounts == 0 {
+			l.namespaces.drop(i)
+		}
+	}
+}
