@@ -32,15 +32,15 @@ static __always_inline void read_args(struct args *args)
 	struct pt_regs___arm64 *arm64 = regs;
 
 	if (bpf_core_field_exists(x86->orig_ax)) {
-		args->fd = (int)BPF_CORE_READ(x86, di);
-		args->addr = BPF_CORE_READ(x86, si);
-		args->len = (__u32)BPF_CORE_READ(x86, dx);
+		args->fd = (int)x86->di;
+		args->addr = x86->si;
+		args->len = (__u32)x86->dx;
 		return;
 	}
 	/* regs[0] holds the result by now, orig_x0 what it was. */
-	args->fd = (int)BPF_CORE_READ(arm64, orig_x0);
-	args->addr = BPF_CORE_READ(arm64, regs[1]);
-	args->len = (__u32)BPF_CORE_READ(arm64, regs[2]);
+	args->fd = (int)arm64->orig_x0;
+	args->addr = arm64->regs[1];
+	args->len = (__u32)arm64->regs[2];
 }
 
 /*
@@ -55,8 +55,8 @@ static __always_inline __u32 current_syscall(void)
 	struct pt_regs___arm64 *arm64 = regs;
 
 	if (bpf_core_field_exists(x86->orig_ax))
-		return (__u32)BPF_CORE_READ(x86, orig_ax);
-	return (__u32)BPF_CORE_READ(arm64, syscallno);
+		return (__u32)x86->orig_ax;
+	return (__u32)arm64->syscallno;
 }
 
 /* False if there is no address to read: none was given, or it is gone. */
@@ -94,8 +94,12 @@ static __always_inline struct pw_call *current_call(void)
 	return bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0, 0);
 }
 
-/* Notes what the thread has begun, for the end of its system call. */
-static __always_inline struct pw_call *begin_call(const struct sock *sk, const struct pw_lease *lease,
+/*
+ * Notes what became of the call, for its end. A connect() that is refused by
+ * the far end comes here too, in whatever thread the reset interrupts: the end
+ * of a call compares the socket before it believes the note.
+ */
+static __always_inline struct pw_call *note_call(const struct sock *sk, const struct pw_lease *lease,
 					 __u8 phase)
 {
 	struct pw_call *call = bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0,

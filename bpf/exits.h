@@ -59,7 +59,7 @@ static __always_inline void ask_remote(struct refusal *f, const struct args *arg
 /* Another program refused a bind() after we had seen the port given. */
 static __always_inline void undo_bind(const struct sock *sk)
 {
-	struct pw_lease *lease = find_lease(PROBE(sk, skc_cookie.counter));
+	struct pw_lease *lease = find_lease(sock_cookie(sk, 0));
 
 	if (lease && PROBE(sk, skc_num) == 0)
 		remove_lease(lease, lease->word.state, PW_CAUSE_CLOSED);
@@ -85,15 +85,15 @@ static __always_inline void on_bind_exit(long ret)
 	refuse(&f);
 }
 
-/* The thread's call is over: whatever port came of it is told with its name. */
-static __always_inline void tell_at_exit(struct pw_call *call)
+/* listen() found a port for a socket without one. */
+static __always_inline void end_listen(struct pw_call *call)
 {
 	struct sock *sk = (struct sock *)call->sk;
 	struct pw_lease *lease = find_lease(call->cookie);
 
+	call->sk = 0;
 	if (lease && take_port(sk, lease) && claim(lease, call->cookie))
 		tell_allocation(sk, lease);
-	call->sk = 0;
 }
 
 static __always_inline void on_listen_exit(long ret)
@@ -106,7 +106,7 @@ static __always_inline void on_listen_exit(long ret)
 
 	if (ret == 0) {
 		if (call && call->sk && call->phase == PW_PHASE_LISTEN)
-			tell_at_exit(call);
+			end_listen(call);
 		return;
 	}
 	if (call)
@@ -130,50 +130,55 @@ static __always_inline bool is_refusal(long ret)
 	       ret == -EACCES || ret == -EADDRINUSE;
 }
 
-/* Refused after it had begun: the thread noted both ends. */
-static __always_inline void refuse_begun(const struct sock *sk, const struct pw_call *call, long ret)
-{
-	struct refusal f;
-
-	init_refusal(&f, sk, PW_CONNECT, ret);
-	copy_call(&f, call);
-	refuse(&f);
-}
-
-/* Refused before it began: what is known is what was asked for. */
-static __always_inline void refuse_asked(const struct sock *sk, const struct args *args, long ret)
-{
-	struct refusal f;
-
-	init_refusal(&f, sk, PW_CONNECT, ret);
-	ask_remote(&f, args);
-	refuse(&f);
-}
-
-static __always_inline void on_connect_exit(long ret)
+/* What a thread noted of a connect() that came to nothing. */
+static __always_inline struct pw_call *noted(const struct sock *sk)
 {
 	struct pw_call *call = current_call();
+
+	if (!call || call->sk != (__u64)sk || call->cookie != sock_cookie(sk, 0))
+		return 0;
+	call->sk = 0;
+	return call;
+}
+
+static __always_inline void refuse_connect(const struct sock *sk, const struct args *args, long ret)
+{
+	struct pw_call *call = noted(sk);
+	struct refusal f;
+
+	if (!is_refusal(ret))
+		return;
+	init_refusal(&f, sk, PW_CONNECT, ret);
+	if (call)
+		copy_call(&f, call);
+	else
+		ask_remote(&f, args);
+	refuse(&f);
+}
+
+/* connect() is over. What port came of it is told with the thread's name. */
+static __always_inline void on_connect_exit(long ret)
+{
+	struct pw_lease *lease;
 	struct args args;
 	struct sock *sk;
 	__u8 protocol;
+	__u64 cookie;
 
-	if (call && call->sk) {
-		sk = (struct sock *)call->sk;
-		tell_at_exit(call);
-		if (is_refusal(ret))
-			refuse_begun(sk, call, ret);
-		return;
-	}
-	if (ret != 0 && !is_refusal(ret))
-		return;
 	read_args(&args);
 	sk = called_sock(&args, &protocol);
 	if (!sk)
 		return;
-	if (protocol == IPPROTO_UDP)
-		end_udp_connect(sk);
-	if (is_refusal(ret))
-		refuse_asked(sk, &args, ret);
+	cookie = sock_cookie(sk, 0);
+	lease = find_lease(cookie);
+	if (lease && !lease->local_port && PROBE(sk, skc_num) == 0)
+		bpf_map_delete_elem(&pw_leases, &cookie); /* it got none */
+	else if (lease && protocol == IPPROTO_UDP)
+		end_udp_connect(sk, lease, ret);
+	else if (lease && take_port(sk, lease) && claim(lease, cookie))
+		tell_allocation(sk, lease);
+	if (ret < 0 && ret != -EINPROGRESS)
+		refuse_connect(sk, &args, ret);
 }
 
 /* A send that fails with EAGAIN and left the socket without a port found none;

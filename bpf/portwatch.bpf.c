@@ -122,16 +122,20 @@ int pw_post_bind6(struct bpf_sock *ctx)
 SEC("cgroup/connect4")
 int pw_connect4(struct bpf_sock_addr *ctx)
 {
-	if (ctx->protocol == IPPROTO_UDP)
-		begin_udp_connect(plain(ctx->sk), bpf_get_socket_cookie(ctx));
+	__u32 protocol = ctx->protocol;
+
+	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)
+		begin_autobind(plain(ctx->sk), bpf_get_socket_cookie(ctx), (__u8)protocol);
 	return 1;
 }
 
 SEC("cgroup/connect6")
 int pw_connect6(struct bpf_sock_addr *ctx)
 {
-	if (ctx->protocol == IPPROTO_UDP)
-		begin_udp_connect(plain(ctx->sk), bpf_get_socket_cookie(ctx));
+	__u32 protocol = ctx->protocol;
+
+	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)
+		begin_autobind(plain(ctx->sk), bpf_get_socket_cookie(ctx), (__u8)protocol);
 	return 1;
 }
 

@@ -24,6 +24,12 @@ static __always_inline __u32 sock_netns(const struct sock *sk, bool btf)
 		     BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
+/* 0 if nobody has asked the kernel for one yet. */
+static __always_inline __u64 sock_cookie(const struct sock *sk, bool btf)
+{
+	return (__u64)READ(sk, skc_cookie.counter, btf);
+}
+
 static __always_inline __u64 sock_cgroup(const struct sock *sk, bool btf)
 {
 	return btf ? sk->sk_cgrp_data.cgroup->kn->id :
@@ -186,15 +192,14 @@ static __always_inline __u16 sock_sport(const struct sock *sk)
  */
 static __always_inline struct sock *sock_of_fd(int fd)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **slots = BPF_CORE_READ(table, fd);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = task->files->fdt;
 	struct socket *socket;
 	struct file *file = 0;
 
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+	if (fd < 0 || (__u32)fd >= table->max_fds)
 		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
 	socket = BPF_CORE_READ(file, private_data);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "accepted.h"
+#include "call.h"
 
 /*
  * TCP, as inet_sock_set_state tells it. The event comes under the socket's
@@ -17,19 +18,15 @@ static __always_inline void connect_bound(struct sock *sk, struct pw_lease *leas
 	lease->word.flags |= told;
 	lease->word.state = TCP_SYN_SENT;
 	lease->changed = bpf_ktime_get_boot_ns();
-	begin_call(sk, lease, PW_PHASE_STARTED);
 	tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND, 1);
 }
 
-/* connect() begins: process context, the port is still to be chosen. */
-static __always_inline void begin_connect(struct sock *sk)
+/* connect() begins, and nobody told before: the cgroup hooks are not there. */
+static __always_inline void begin_connect(struct sock *sk, __u64 cookie)
 {
-	__u64 cookie = bpf_get_socket_cookie(sk);
-	struct pw_lease *known = find_lease(cookie), lease = {};
+	struct pw_lease lease = {};
 	struct who who;
 
-	if (known)
-		return connect_bound(sk, known);
 	read_who(&who);
 	set_owner(&lease, &who);
 	read_lease(sk, IPPROTO_TCP, &lease, 1);
@@ -41,8 +38,32 @@ static __always_inline void begin_connect(struct sock *sk)
 		forget_owner(sk, &lease, 1);
 	if (pw_has_exit && current_syscall() == pw_nr_connect)
 		lease.word.flags |= PW_AT_EXIT;
-	if (!insert_lease(&lease, BPF_ANY))
-		begin_call(sk, &lease, PW_PHASE_STARTED);
+	insert_lease(&lease, BPF_ANY);
+}
+
+/*
+ * CLOSE to SYN_SENT, in the process that connects; the port is still to be
+ * chosen. The owner was noted in cgroup/connect4 or 6: what runs here in process
+ * context should be short, because a softirq that interrupts it loses its event.
+ */
+static __always_inline void on_syn_sent(struct sock *sk)
+{
+	__u64 cookie = bpf_get_socket_cookie(sk);
+	struct pw_lease *lease = find_lease(cookie);
+
+	if (!lease)
+		return begin_connect(sk, cookie);
+	if (lease->local_port)
+		return connect_bound(sk, lease);
+	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 1);
+	lease->remote_port = bpf_ntohs(SOCK(sk, skc_dport));
+	lease->device = SOCK(sk, skc_bound_dev_if);
+	lease->word.state = TCP_SYN_SENT;
+	lease->born = lease->changed = bpf_ktime_get_boot_ns();
+	if (SOCK(sk, skc_num)) { /* bound where we could not see it */
+		lease->local_port = SOCK(sk, skc_num);
+		forget_owner(sk, lease, 1);
+	}
 }
 
 /* listen() begins: process context; without bind() the port comes later. */
@@ -70,21 +91,18 @@ static __always_inline void begin_listen(struct sock *sk)
 	if (lease.local_port)
 		tell_lease(sk, &lease, PW_ALLOCATE, 0, 1);
 	else
-		begin_call(sk, &lease, PW_PHASE_LISTEN);
+		note_call(sk, &lease, PW_PHASE_LISTEN);
 }
 
 /* No port was found. Process context: the search is part of the call. */
 static __always_inline void fail_connect(struct sock *sk, struct pw_lease *lease)
 {
-	struct pw_call *call = current_call();
+	struct pw_call *call = note_call(sk, lease, PW_PHASE_NO_PORT);
 	bool at_exit = lease->word.flags & PW_AT_EXIT;
 	struct refusal f;
 
 	bpf_map_delete_elem(&pw_leases, &lease->cookie);
-	if (!call || call->sk != (__u64)sk)
-		return;
-	call->phase = PW_PHASE_NO_PORT;
-	if (at_exit)
+	if (!call || at_exit)
 		return;
 	/* io_uring, or a 32-bit caller: nobody will tell the errno */
 	init_refusal(&f, sk, PW_CONNECT, 0);
@@ -96,9 +114,8 @@ static __always_inline void fail_connect(struct sock *sk, struct pw_lease *lease
 /* The port is known now. Returns true if the lease may be told from here. */
 static __always_inline bool take_port(const struct sock *sk, struct pw_lease *lease)
 {
-	if (lease->local_port)
-		return 1;
-	lease->local_port = sock_sport(sk);
+	if (!lease->local_port)
+		lease->local_port = sock_sport(sk);
 	return lease->local_port != 0;
 }
 
@@ -134,6 +151,8 @@ static __always_inline void end_connection(struct sock *sk, struct pw_lease *lea
 		return old == TCP_SYN_SENT ? fail_connect(sk, lease) :
 					     (void)bpf_map_delete_elem(&pw_leases, &lease->cookie);
 	tell_late(sk, lease);
+	if (old == TCP_SYN_SENT)
+		note_call(sk, lease, PW_PHASE_STARTED);
 	if (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
 		tw = find_timewait(sk, lease->cookie);
 	if (tw)
@@ -157,8 +176,8 @@ static __always_inline void move_on(struct sock *sk, struct pw_lease *lease, int
 {
 	bool told = lease->word.flags & PW_TOLD;
 
-	if (!take_port(sk, lease))
-		return;
+	if (!lease->local_port)
+		lease->local_port = SOCK(sk, skc_num);
 	if (!told && !(lease->word.flags & PW_AT_EXIT)) {
 		lease->word.state = new;
 		lease->changed = bpf_ktime_get_boot_ns();
@@ -176,10 +195,10 @@ static __always_inline void on_tcp_state(struct sock *sk, int old, int new)
 	if (old == TCP_LISTEN && new == TCP_SYN_RECV)
 		return; /* a child is born; it counts once it is established */
 	if (old == TCP_CLOSE && new == TCP_SYN_SENT)
-		return begin_connect(sk);
+		return on_syn_sent(sk);
 	if (old == TCP_CLOSE && new == TCP_LISTEN)
 		return begin_listen(sk);
-	lease = find_lease(SOCK(sk, skc_cookie.counter));
+	lease = find_lease(sock_cookie(sk, 1));
 	if (lease && new == TCP_CLOSE)
 		return end_connection(sk, lease, old);
 	if (lease)
@@ -194,11 +213,15 @@ static __always_inline void on_tcp_state(struct sock *sk, int old, int new)
  * only one for a port that was bound by number, or bound and nothing else. */
 static __always_inline void on_tcp_destroy(struct sock *sk)
 {
-	struct pw_lease *lease = find_lease(SOCK(sk, skc_cookie.counter));
+	struct pw_lease *lease = find_lease(sock_cookie(sk, 1));
 	struct inet_timewait_sock *tw = 0;
 
 	if (!lease)
 		return;
+	if (!lease->local_port) { /* its connect() ended before it had a port */
+		bpf_map_delete_elem(&pw_leases, &lease->cookie);
+		return;
+	}
 	if (lease->word.state == TCP_FIN_WAIT1 || lease->word.state == TCP_FIN_WAIT2 ||
 	    lease->word.state == TCP_CLOSING)
 		tw = find_timewait(sk, lease->cookie);
@@ -213,7 +236,7 @@ static __always_inline void on_tcp_destroy(struct sock *sk)
  * but has its port. */
 static __always_inline void on_syn_retransmit(struct sock *sk)
 {
-	struct pw_lease *lease = find_lease(SOCK(sk, skc_cookie.counter));
+	struct pw_lease *lease = find_lease(sock_cookie(sk, 1));
 
 	if (lease && take_port(sk, lease))
 		tell_late(sk, lease);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #pragma once
 
-#include "call.h"
 #include "lease.h"
 
 /*
@@ -18,16 +17,22 @@ struct chain {
 	__u64 hash; /* the kernel's 32 bits */
 };
 
-/* The first node of the hash chain in which the socket is, or was until now. */
+static __always_inline struct hlist_nulls_node *chain_head(const struct inet_hashinfo *info,
+							   __u32 hash)
+{
+	struct inet_ehash_bucket *bucket = (void *)BPF_CORE_READ(info, ehash) +
+					   (__u64)(hash & BPF_CORE_READ(info, ehash_mask)) *
+						   bpf_core_type_size(struct inet_ehash_bucket);
+
+	return BPF_CORE_READ(bucket, chain.first);
+}
+
+/* The hash chain in which the socket is, or was until now. */
 static __always_inline void open_chain(const struct sock *sk, struct chain *chain)
 {
-	struct inet_hashinfo *info = SOCK(sk, skc_net.net)->ipv4.tcp_death_row.hashinfo;
-	struct inet_ehash_bucket *buckets = info->ehash;
-
 	chain->hash = SOCK(sk, skc_hash);
-	buckets = (void *)buckets + (__u64)(chain->hash & info->ehash_mask) *
-					    bpf_core_type_size(struct inet_ehash_bucket);
-	chain->node = BPF_CORE_READ(buckets, chain.first);
+	chain->node = chain_head(SOCK(sk, skc_net.net)->ipv4.tcp_death_row.hashinfo,
+				 (__u32)chain->hash);
 }
 
 /* Steps to the next mini-socket with the chain's hash; 0 at the end. The list
@@ -93,7 +98,7 @@ static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease, __
 }
 
 static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
-			      const struct pw_call *successor, bool early)
+			      const struct pw_lease *successor, bool early)
 {
 	struct pw_change_record *r = reserve(pw_news, pw_change_record, PW_RELEASE);
 
@@ -111,7 +116,7 @@ static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
 	r->early = early;
 	if (successor) {
 		r->successor_cookie = successor->cookie;
-		r->successor_born = successor->started;
+		r->successor_born = successor->born;
 	}
 	submit_news(r);
 }
@@ -153,24 +158,34 @@ static __always_inline bool namespace_dies(const struct inet_timewait_sock *tw)
 }
 
 /*
- * Is it this thread's connect() that takes the TIME_WAIT over? On loopback the
- * SYN of the same connect() may end the server's TIME_WAIT in the same thread:
- * the direction tells them apart.
+ * The connect() that takes a TIME_WAIT over puts its socket into the chain with
+ * the very same tuple before it ends the mini-socket (__inet_check_established,
+ * unchanged from 5.10 to 7.2): so the successor stands there, whoever it is.
  */
-static __always_inline struct pw_call *reused_by(const struct pw_lease *lease)
+static __always_inline struct pw_lease *find_successor(const struct inet_timewait_sock *tw)
 {
-	struct pw_call *call = current_call();
+	struct inet_hashinfo *info =
+		BPF_CORE_READ(tw, __tw_common.skc_net.net, ipv4.tcp_death_row.hashinfo);
+	__u32 hash = BPF_CORE_READ(tw, __tw_common.skc_hash);
+	__u16 dport = BPF_CORE_READ(tw, __tw_common.skc_dport);
+	__u16 port = bpf_ntohs(BPF_CORE_READ(tw, tw_sport));
+	struct hlist_nulls_node *node = chain_head(info, hash);
+	struct sock_common *common;
+	int i;
 
-	if (!call || !call->sk || call->phase != PW_PHASE_STARTED)
-		return 0;
-	if (call->netns != lease->netns || call->remote_port != lease->remote_port)
-		return 0;
-	if (call->local_port && call->local_port != lease->local_port)
-		return 0;
-	if (__builtin_memcmp(call->local_addr, lease->local_addr, sizeof(call->local_addr)) ||
-	    __builtin_memcmp(call->remote_addr, lease->remote_addr, sizeof(call->remote_addr)))
-		return 0;
-	return call;
+	for (i = 0; i < CHAIN_MAX; i++) {
+		if (!node || (__u64)node & 1)
+			return 0;
+		common = (void *)node -
+			 bpf_core_field_offset(struct sock_common, skc_nulls_node);
+		if (BPF_CORE_READ(common, skc_state) == TCP_SYN_SENT &&
+		    BPF_CORE_READ(common, skc_hash) == hash &&
+		    BPF_CORE_READ(common, skc_dport) == dport &&
+		    BPF_CORE_READ(common, skc_num) == port)
+			return find_lease(BPF_CORE_READ(common, skc_cookie.counter));
+		node = BPF_CORE_READ(node, next);
+	}
+	return 0;
 }
 
 /* A TIME_WAIT's timer is taken off the wheel. */
@@ -178,7 +193,7 @@ static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 {
 	__u64 addr = (__u64)tw;
 	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr);
-	struct pw_call *successor = 0;
+	struct pw_lease *successor = 0;
 	__u8 cause = PW_CAUSE_EXPIRED;
 	struct pw_slot *slot;
 	__u32 zero = 0;
@@ -195,7 +210,7 @@ static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 	lease->changed = bpf_ktime_get_boot_ns();
 	early = (__s32)((__u32)bpf_jiffies64() - lease->expires) < 0;
 	if (early) {
-		successor = reused_by(lease);
+		successor = find_successor(tw);
 		cause = successor ? PW_CAUSE_REUSED :
 			namespace_dies(tw) ? PW_CAUSE_NETNS : PW_CAUSE_KILLED;
 	}

@@ -61,22 +61,29 @@ static __always_inline void on_bound(const struct sock *sk, __u64 cookie)
 	tell_allocation(sk, &lease);
 }
 
-/* connect() on a UDP socket without a port: it will be given one. Process
- * context, cgroup/connect4 and 6; the end of the call completes it. */
-static __always_inline void begin_udp_connect(const struct sock *sk, __u64 cookie)
+/*
+ * connect() on a socket without a port: it will be given one. cgroup/connect4
+ * and 6, in process context before anything else; the addresses are not known
+ * yet. A lease without a port is the note of an earlier try that came to
+ * nothing.
+ */
+static __always_inline void begin_autobind(const struct sock *sk, __u64 cookie, __u8 protocol)
 {
-	struct pw_lease lease = {};
+	struct pw_lease *known = find_lease(cookie), lease = {};
 	struct who who;
 
-	if (PROBE(sk, skc_num) != 0 || find_lease(cookie) || !watched(sk, IPPROTO_UDP, 0))
+	if ((known && known->local_port) || !watched(sk, protocol, 0))
 		return;
+	read_lease(sk, protocol, &lease, 0);
+	if (lease.local_port)
+		return; /* bound where we could not see it */
 	read_who(&who);
 	set_owner(&lease, &who);
-	read_lease(sk, IPPROTO_UDP, &lease, 0);
 	lease.cookie = cookie;
-	lease.word.state = PW_STATE_UNCONNECTED;
-	lease.word.origin = PW_ORIGIN_AUTOBIND;
-	lease.word.flags |= PW_AT_EXIT;
+	lease.word.state = protocol == IPPROTO_UDP ? PW_STATE_UNCONNECTED : TCP_SYN_SENT;
+	lease.word.origin = protocol == IPPROTO_UDP ? PW_ORIGIN_AUTOBIND : PW_ORIGIN_CONNECT;
+	if (pw_has_exit && current_syscall() == pw_nr_connect)
+		lease.word.flags |= PW_AT_EXIT;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	insert_lease(&lease, BPF_ANY);
 }
@@ -94,28 +101,21 @@ static __always_inline void move_udp(const struct sock *sk, struct pw_lease *lea
 }
 
 /* connect() on a UDP socket is over, well or not. */
-static __always_inline void end_udp_connect(const struct sock *sk)
+static __always_inline void end_udp_connect(const struct sock *sk, struct pw_lease *lease,
+					    long ret)
 {
-	__u64 cookie = PROBE(sk, skc_cookie.counter);
-	struct pw_lease *lease = find_lease(cookie);
 	__u16 port = PROBE(sk, skc_num);
 
-	if (!lease)
-		return;
-	if (!port && !lease->local_port) {
-		bpf_map_delete_elem(&pw_leases, &cookie);
-		return;
-	}
 	if (!port) /* connect(AF_UNSPEC) gives back what the kernel chose */
 		return remove_lease(lease, lease->word.state, PW_CAUSE_DISCONNECTED);
 	if (lease->local_port)
-		return move_udp(sk, lease);
+		return ret ? (void)0 : move_udp(sk, lease);
 	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 0);
 	lease->local_port = port;
 	lease->remote_port = bpf_ntohs(PROBE(sk, skc_dport));
 	lease->word.state = udp_state(sk);
 	lease->changed = bpf_ktime_get_boot_ns();
-	if (claim(lease, cookie))
+	if (claim(lease, sock_cookie(sk, 0)))
 		tell_allocation(sk, lease);
 }
 
