@@ -32,12 +32,14 @@ static __always_inline void count_map_error(__u32 map, long err)
 
 /*
  * The reader looks by itself several times a second, so a record does not wake
- * it; only a ring that fills up does.
+ * it; only the one with which a ring reaches the level does. While the ring is
+ * fuller than that, the reader is awake already: a wake-up is an interrupt.
  */
 static __always_inline __u64 wakeup(void *ring, __u64 level)
 {
-	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > level ? BPF_RB_FORCE_WAKEUP :
-								    BPF_RB_NO_WAKEUP;
+	__u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+
+	return waiting - level < 1024 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 #define reserve(ring, record, kind)                                      \

@@ -96,6 +96,8 @@ enum pw_drop {
 	PW_DROP_ACCEPTED = 28,
 	PW_DROP_THREAD = 32,
 	PW_DROP_FOLDED = 36, /* failures counted without their addresses */
+	PW_RESCUED_STATE, /* no loss: events that the second program took over */
+	PW_RESCUED_DESTROY,
 	PW_DROP_MAX = 40,
 };
 
@@ -172,8 +174,9 @@ struct pw_change_record {
 	__u8 from;
 	__u8 state;
 	__u8 cause;
-	__u8 early; /* a TIME_WAIT ended before its time: a renewal may follow */
+	__u8 early; /* a TIME_WAIT's timer stopped before its time: ended or renewed? */
 	__u8 pad[5];
+	__u64 tw; /* address of the mini-socket, if early */
 };
 
 /* One kind of refusal: the key under which it is counted. */
@@ -266,10 +269,17 @@ struct pw_rate {
 	__u32 again;
 };
 
-/* Last TIME_WAIT whose timer was cancelled on this CPU. */
-struct pw_slot {
+/* The event that a CPU's first program began last. */
+struct pw_event {
+	__u64 sk;
+	__u64 state;
+};
+
+/* Asks pw_check_tw what became of a TIME_WAIT whose timer stopped early. */
+struct pw_check {
 	__u64 tw;
-	struct pw_lease lease;
+	__u64 cookie;
+	__u64 dead; /* answer: 1 if it has ended and nobody told */
 };
 
 struct pw_clock {

@@ -7,15 +7,19 @@
 
 /* The ends of system calls, see call.h. */
 
-/* Returns the socket of the call if it is one that we watch. */
-static __always_inline struct sock *called_sock(const struct args *args, __u8 *protocol)
+static __always_inline struct sock *called_sock(const struct args *args)
 {
 	struct sock *sk = sock_of_fd(args->fd);
 
-	if (!sk || !sock_is_inet(sk))
-		return 0;
-	*protocol = (__u8)sock_protocol(sk, 0);
-	return watched(sk, *protocol, 0) ? sk : 0;
+	return sk && sock_is_inet(sk) ? sk : 0;
+}
+
+/* The socket of a refused call, if it is one that we watch. */
+static __always_inline struct sock *refused_sock(const struct args *args)
+{
+	struct sock *sk = called_sock(args);
+
+	return sk && watched(sk, sock_protocol(sk, 0), 0) ? sk : 0;
 }
 
 static __always_inline int first_unprivileged(const struct sock *sk)
@@ -70,12 +74,11 @@ static __always_inline void on_bind_exit(long ret)
 	struct refusal f;
 	struct args args;
 	struct sock *sk;
-	__u8 protocol;
 
 	if (ret >= 0)
 		return;
 	read_args(&args);
-	sk = called_sock(&args, &protocol);
+	sk = refused_sock(&args);
 	if (!sk)
 		return;
 	if (ret == -EPERM)
@@ -102,7 +105,6 @@ static __always_inline void on_listen_exit(long ret)
 	struct refusal f;
 	struct args args;
 	struct sock *sk;
-	__u8 protocol;
 
 	if (ret == 0) {
 		if (call && call->sk && call->phase == PW_PHASE_LISTEN)
@@ -112,7 +114,7 @@ static __always_inline void on_listen_exit(long ret)
 	if (call)
 		call->sk = 0;
 	read_args(&args);
-	sk = called_sock(&args, &protocol);
+	sk = refused_sock(&args);
 	if (!sk)
 		return;
 	init_refusal(&f, sk, PW_LISTEN, ret);
@@ -156,28 +158,35 @@ static __always_inline void refuse_connect(const struct sock *sk, const struct a
 	refuse(&f);
 }
 
+/* What came of a connect() whose caller was noted. */
+static __always_inline void end_connect(const struct sock *sk, struct pw_lease *lease,
+					__u64 cookie, long ret)
+{
+	if (!lease->local_port && PROBE(sk, skc_num) == 0)
+		bpf_map_delete_elem(&pw_leases, &cookie); /* it got no port */
+	else if (lease->protocol == IPPROTO_UDP)
+		end_udp_connect(sk, lease, ret);
+	else if (take_port(sk, lease) && claim(lease, cookie))
+		tell_allocation(sk, lease);
+}
+
 /* connect() is over. What port came of it is told with the thread's name. */
 static __always_inline void on_connect_exit(long ret)
 {
 	struct pw_lease *lease;
 	struct args args;
 	struct sock *sk;
-	__u8 protocol;
 	__u64 cookie;
 
 	read_args(&args);
-	sk = called_sock(&args, &protocol);
+	sk = called_sock(&args);
 	if (!sk)
 		return;
 	cookie = sock_cookie(sk, 0);
 	lease = find_lease(cookie);
-	if (lease && !lease->local_port && PROBE(sk, skc_num) == 0)
-		bpf_map_delete_elem(&pw_leases, &cookie); /* it got none */
-	else if (lease && protocol == IPPROTO_UDP)
-		end_udp_connect(sk, lease, ret);
-	else if (lease && take_port(sk, lease) && claim(lease, cookie))
-		tell_allocation(sk, lease);
-	if (ret < 0 && ret != -EINPROGRESS)
+	if (lease)
+		end_connect(sk, lease, cookie, ret);
+	if (ret < 0 && ret != -EINPROGRESS && watched(sk, sock_protocol(sk, 0), 0))
 		refuse_connect(sk, &args, ret);
 }
 
@@ -188,13 +197,12 @@ static __always_inline void on_send_exit(long ret)
 	struct refusal f;
 	struct args args;
 	struct sock *sk;
-	__u8 protocol;
 
 	if (ret != -EAGAIN)
 		return;
 	read_args(&args);
-	sk = called_sock(&args, &protocol);
-	if (!sk || protocol != IPPROTO_UDP || PROBE(sk, skc_num) != 0)
+	sk = refused_sock(&args);
+	if (!sk || sock_protocol(sk, 0) != IPPROTO_UDP || PROBE(sk, skc_num) != 0)
 		return;
 	init_refusal(&f, sk, PW_SEND, ret);
 	refuse(&f);

@@ -125,16 +125,15 @@ struct {
 } pw_namespaces SEC(".maps");
 
 /*
- * pw_slot: the TIME_WAIT whose timer this CPU cancelled last. If its timer is
- * started again it was a renewal. Both happen under the timer base's lock with
- * interrupts off (__mod_timer), so a CPU's slot has one user at a time.
+ * pw_begun: the event that this CPU's first program began last, for each of the
+ * two tracepoints; see rescue.h.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
-	__type(value, struct pw_slot);
-} pw_slot SEC(".maps");
+	__type(value, struct pw_event);
+} pw_begun SEC(".maps");
 
 /* pw_drops: what did not reach its map or ring. key: enum pw_drop + kind. */
 struct {

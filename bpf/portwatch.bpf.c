@@ -11,6 +11,7 @@
 #include "config.h"
 #include "event.h"
 #include "exits.h"
+#include "rescue.h"
 #include "walk.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -26,13 +27,24 @@ const struct pw_change_record *pw_export_change __attribute__((unused));
 const struct pw_failure_record *pw_export_failure __attribute__((unused));
 const struct pw_exit_record *pw_export_exit __attribute__((unused));
 const struct pw_clock *pw_export_clock __attribute__((unused));
+const struct pw_check *pw_export_check __attribute__((unused));
 
 /* TCP state, both modes. */
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(pw_set_state, struct sock *sk, int old, int new)
 {
+	begin_event(PW_STATE_EVENT, sk, new);
 	if (watched(sk, sock_protocol(sk, 1), 1))
+		on_tcp_state(sk, old, new);
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(pw_set_state2, struct sock *sk, int old, int new)
+{
+	if (was_skipped(PW_STATE_EVENT, sk, new, PW_RESCUED_STATE) &&
+	    watched(sk, sock_protocol(sk, 1), 1))
 		on_tcp_state(sk, old, new);
 	return 0;
 }
@@ -40,7 +52,16 @@ int BPF_PROG(pw_set_state, struct sock *sk, int old, int new)
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(pw_destroy, struct sock *sk)
 {
+	begin_event(PW_DESTROY_EVENT, sk, 0);
 	on_tcp_destroy(sk);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(pw_destroy2, struct sock *sk)
+{
+	if (was_skipped(PW_DESTROY_EVENT, sk, 0, PW_RESCUED_DESTROY))
+		on_tcp_destroy(sk);
 	return 0;
 }
 
@@ -53,16 +74,6 @@ int BPF_PROG(pw_retransmit, struct sock *sk)
 }
 
 /* TIME_WAIT, by its timer. */
-
-SEC("tp_btf/timer_start")
-int BPF_PROG(pw_timer_start, struct timer_list *timer)
-{
-	if ((__u64)timer->function == pw_tw_handler)
-		renew_timewait((void *)timer -
-				       bpf_core_field_offset(struct inet_timewait_sock, tw_timer),
-			       (__u32)timer->expires);
-	return 0;
-}
 
 SEC("tp_btf/timer_cancel")
 int BPF_PROG(pw_timer_cancel, struct timer_list *timer)
@@ -230,5 +241,13 @@ int pw_read_clock(struct pw_clock *clock)
 {
 	clock->jiffies = bpf_jiffies64();
 	clock->boot_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}
+
+/* Asked by the reader when a TIME_WAIT's timer stopped early. */
+SEC("syscall")
+int pw_check_tw(struct pw_check *check)
+{
+	check_timewait(check);
 	return 0;
 }

@@ -50,20 +50,19 @@ static __always_inline void on_syn_sent(struct sock *sk)
 {
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	struct pw_lease *lease = find_lease(cookie);
+	__u8 at_exit;
 
 	if (!lease)
 		return begin_connect(sk, cookie);
 	if (lease->local_port)
 		return connect_bound(sk, lease);
-	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 1);
-	lease->remote_port = bpf_ntohs(SOCK(sk, skc_dport));
-	lease->device = SOCK(sk, skc_bound_dev_if);
+	at_exit = lease->word.flags & PW_AT_EXIT;
+	read_lease(sk, IPPROTO_TCP, lease, 1);
+	lease->word.flags |= at_exit;
 	lease->word.state = TCP_SYN_SENT;
 	lease->born = lease->changed = bpf_ktime_get_boot_ns();
-	if (SOCK(sk, skc_num)) { /* bound where we could not see it */
-		lease->local_port = SOCK(sk, skc_num);
+	if (lease->local_port) /* bound where we could not see it */
 		forget_owner(sk, lease, 1);
-	}
 }
 
 /* listen() begins: process context; without bind() the port comes later. */
@@ -176,6 +175,8 @@ static __always_inline void move_on(struct sock *sk, struct pw_lease *lease, int
 {
 	bool told = lease->word.flags & PW_TOLD;
 
+	if (lease->word.state == new)
+		return; /* done before, see rescue.h */
 	if (!lease->local_port)
 		lease->local_port = SOCK(sk, skc_num);
 	if (!told && !(lease->word.flags & PW_AT_EXIT)) {

@@ -98,14 +98,14 @@ static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease, __
 }
 
 static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
-			      const struct pw_lease *successor, bool early)
+				       const struct pw_lease *successor, __u64 early_tw)
 {
 	struct pw_change_record *r = reserve(pw_news, pw_change_record, PW_RELEASE);
 
 	if (!r)
 		return;
 	__builtin_memset(r, 0, sizeof(*r));
-	r->time = lease->changed;
+	r->time = bpf_ktime_get_boot_ns();
 	r->cookie = lease->cookie;
 	r->born = lease->born;
 	r->netns = lease->netns;
@@ -113,7 +113,8 @@ static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
 	r->kind = PW_RELEASE;
 	r->from = r->state = TCP_TIME_WAIT;
 	r->cause = cause;
-	r->early = early;
+	r->early = early_tw != 0;
+	r->tw = early_tw;
 	if (successor) {
 		r->successor_cookie = successor->cookie;
 		r->successor_born = successor->born;
@@ -188,33 +189,33 @@ static __always_inline struct pw_lease *find_successor(const struct inet_timewai
 	return 0;
 }
 
-/* A TIME_WAIT's timer is taken off the wheel. */
+/*
+ * A TIME_WAIT's timer is taken off the wheel. At its time, or with a successor,
+ * or with its namespace, that is the end. Before its time it is the end or a
+ * renewal, and the two cannot be told apart yet: __mod_timer() starts the timer
+ * again right after this, inet_twsk_deschedule_put() does not. The reader asks
+ * check_timewait() when it gets the record.
+ */
 static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 {
 	__u64 addr = (__u64)tw;
-	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr);
+	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr), copy;
 	struct pw_lease *successor = 0;
 	__u8 cause = PW_CAUSE_EXPIRED;
-	struct pw_slot *slot;
-	__u32 zero = 0;
-	bool early;
 
-	slot = bpf_map_lookup_elem(&pw_slot, &zero);
-	if (!lease || !slot)
+	if (!lease)
 		return;
-	slot->tw = addr;
-	__builtin_memcpy(&slot->lease, lease, sizeof(slot->lease));
-	if (bpf_map_delete_elem(&pw_timewait, &addr))
-		return;
-	lease = &slot->lease;
-	lease->changed = bpf_ktime_get_boot_ns();
-	early = (__s32)((__u32)bpf_jiffies64() - lease->expires) < 0;
-	if (early) {
+	if ((__s32)((__u32)bpf_jiffies64() - lease->expires) < 0) {
 		successor = find_successor(tw);
-		cause = successor ? PW_CAUSE_REUSED :
-			namespace_dies(tw) ? PW_CAUSE_NETNS : PW_CAUSE_KILLED;
+		cause = successor	     ? PW_CAUSE_REUSED :
+			namespace_dies(tw) ? PW_CAUSE_NETNS :
+					     PW_CAUSE_KILLED;
 	}
-	tell_death(lease, cause, successor, early && cause == PW_CAUSE_KILLED);
+	if (cause == PW_CAUSE_KILLED)
+		return tell_death(lease, cause, 0, addr);
+	copy = *lease;
+	if (!bpf_map_delete_elem(&pw_timewait, &addr))
+		tell_death(&copy, cause, successor, 0);
 }
 
 /* A mini-socket has no struct sock to read the rest from. */
@@ -233,22 +234,23 @@ static __always_inline void tell_renewal(const struct pw_lease *lease)
 	submit_news(r);
 }
 
-/* The same timer is started again: it was no death but a renewal. */
-static __always_inline void renew_timewait(const struct inet_timewait_sock *tw, __u32 expires)
+/* Did a timer that stopped early start again? The memory of mini-sockets is
+ * never anything else, so the address may be read; the cookie says whose it is. */
+static __always_inline void check_timewait(struct pw_check *check)
 {
-	struct pw_slot *slot;
-	__u32 zero = 0;
+	__u64 addr = check->tw, cookie = check->cookie;
+	const struct inet_timewait_sock *tw = (const void *)addr;
+	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr);
 
-	slot = bpf_map_lookup_elem(&pw_slot, &zero);
-	if (!slot || slot->tw != (__u64)tw)
+	check->dead = 0;
+	if (!lease || lease->cookie != cookie)
 		return;
-	slot->tw = 0;
-	/* A new mini-socket at the address of the last one has another cookie. */
-	if (BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) != (__s64)slot->lease.cookie)
+	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) ||
+	    (__u64)BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) != cookie) {
+		check->dead = bpf_map_delete_elem(&pw_timewait, &addr) == 0;
 		return;
-	read_timewait(tw, &slot->lease);
-	slot->lease.expires = expires;
-	slot->lease.changed = bpf_ktime_get_boot_ns();
-	insert_timewait((__u64)tw, &slot->lease, BPF_ANY);
-	tell_renewal(&slot->lease);
+	}
+	read_timewait(tw, lease);
+	lease->changed = bpf_ktime_get_boot_ns();
+	tell_renewal(lease);
 }

@@ -63,29 +63,31 @@ static __always_inline void on_bound(const struct sock *sk, __u64 cookie)
 
 /*
  * connect() on a socket without a port: it will be given one. cgroup/connect4
- * and 6, in process context before anything else; the addresses are not known
- * yet. A lease without a port is the note of an earlier try that came to
- * nothing.
+ * and 6, in process context before anything else: notes who asks; what the
+ * socket knows is filled in later. A lease without a port that is there already
+ * is the note of an earlier try that came to nothing.
  */
 static __always_inline void begin_autobind(const struct sock *sk, __u64 cookie, __u8 protocol)
 {
-	struct pw_lease *known = find_lease(cookie), lease = {};
+	struct pw_lease lease = {}, *known;
 	struct who who;
 
-	if ((known && known->local_port) || !watched(sk, protocol, 0))
+	if (PROBE(sk, skc_num) != 0 || !watched(sk, protocol, 0))
 		return;
-	read_lease(sk, protocol, &lease, 0);
-	if (lease.local_port)
-		return; /* bound where we could not see it */
 	read_who(&who);
 	set_owner(&lease, &who);
 	lease.cookie = cookie;
+	lease.protocol = protocol;
 	lease.word.state = protocol == IPPROTO_UDP ? PW_STATE_UNCONNECTED : TCP_SYN_SENT;
 	lease.word.origin = protocol == IPPROTO_UDP ? PW_ORIGIN_AUTOBIND : PW_ORIGIN_CONNECT;
 	if (pw_has_exit && current_syscall() == pw_nr_connect)
 		lease.word.flags |= PW_AT_EXIT;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
-	insert_lease(&lease, BPF_ANY);
+	if (bpf_map_update_elem(&pw_leases, &cookie, &lease, BPF_NOEXIST) == 0)
+		return;
+	known = find_lease(cookie);
+	if (!known || !known->local_port)
+		insert_lease(&lease, BPF_ANY);
 }
 
 /* connect() has narrowed, or connect(AF_UNSPEC) has widened, the address. */
@@ -105,14 +107,15 @@ static __always_inline void end_udp_connect(const struct sock *sk, struct pw_lea
 					    long ret)
 {
 	__u16 port = PROBE(sk, skc_num);
+	__u8 at_exit;
 
 	if (!port) /* connect(AF_UNSPEC) gives back what the kernel chose */
 		return remove_lease(lease, lease->word.state, PW_CAUSE_DISCONNECTED);
 	if (lease->local_port)
 		return ret ? (void)0 : move_udp(sk, lease);
-	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 0);
-	lease->local_port = port;
-	lease->remote_port = bpf_ntohs(PROBE(sk, skc_dport));
+	at_exit = lease->word.flags & PW_AT_EXIT;
+	read_lease(sk, IPPROTO_UDP, lease, 0);
+	lease->word.flags |= at_exit;
 	lease->word.state = udp_state(sk);
 	lease->changed = bpf_ktime_get_boot_ns();
 	if (claim(lease, sock_cookie(sk, 0)))

@@ -59,6 +59,14 @@ type bpfPwChangeRecord struct {
 	Cause           uint8
 	Early           uint8
 	Pad             [5]uint8
+	Tw              uint64
+}
+
+type bpfPwCheck struct {
+	_      structs.HostLayout
+	Tw     uint64
+	Cookie uint64
+	Dead   uint64
 }
 
 type bpfPwClock struct {
@@ -70,15 +78,23 @@ type bpfPwClock struct {
 type bpfPwDrop uint32
 
 const (
-	bpfPwDropPW_DROP_RING     bpfPwDrop = 0
-	bpfPwDropPW_DROP_LEASE    bpfPwDrop = 16
-	bpfPwDropPW_DROP_TIMEWAIT bpfPwDrop = 20
-	bpfPwDropPW_DROP_FAILURE  bpfPwDrop = 24
-	bpfPwDropPW_DROP_ACCEPTED bpfPwDrop = 28
-	bpfPwDropPW_DROP_THREAD   bpfPwDrop = 32
-	bpfPwDropPW_DROP_FOLDED   bpfPwDrop = 36
-	bpfPwDropPW_DROP_MAX      bpfPwDrop = 40
+	bpfPwDropPW_DROP_RING       bpfPwDrop = 0
+	bpfPwDropPW_DROP_LEASE      bpfPwDrop = 16
+	bpfPwDropPW_DROP_TIMEWAIT   bpfPwDrop = 20
+	bpfPwDropPW_DROP_FAILURE    bpfPwDrop = 24
+	bpfPwDropPW_DROP_ACCEPTED   bpfPwDrop = 28
+	bpfPwDropPW_DROP_THREAD     bpfPwDrop = 32
+	bpfPwDropPW_DROP_FOLDED     bpfPwDrop = 36
+	bpfPwDropPW_RESCUED_STATE   bpfPwDrop = 37
+	bpfPwDropPW_RESCUED_DESTROY bpfPwDrop = 38
+	bpfPwDropPW_DROP_MAX        bpfPwDrop = 40
 )
+
+type bpfPwEvent struct {
+	_     structs.HostLayout
+	Sk    uint64
+	State uint64
+}
 
 type bpfPwExitRecord struct {
 	_         structs.HostLayout
@@ -226,18 +242,13 @@ type bpfPwRate struct {
 	Again  uint32
 }
 
-type bpfPwSlot struct {
-	_     structs.HostLayout
-	Tw    uint64
-	Lease bpfPwLease
-}
-
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapPwAccepted      = "pw_accepted"
 	bpfMapPwAlarms        = "pw_alarms"
+	bpfMapPwBegun         = "pw_begun"
 	bpfMapPwCalls         = "pw_calls"
 	bpfMapPwDrops         = "pw_drops"
 	bpfMapPwFailures      = "pw_failures"
@@ -247,14 +258,15 @@ const (
 	bpfMapPwNews          = "pw_news"
 	bpfMapPwOwners        = "pw_owners"
 	bpfMapPwRates         = "pw_rates"
-	bpfMapPwSlot          = "pw_slot"
 	bpfMapPwTimewait      = "pw_timewait"
 	bpfMapPwWalked        = "pw_walked"
 	bpfProgPwBindX        = "pw_bind_x"
+	bpfProgPwCheckTw      = "pw_check_tw"
 	bpfProgPwConnect4     = "pw_connect4"
 	bpfProgPwConnect6     = "pw_connect6"
 	bpfProgPwConnectX     = "pw_connect_x"
 	bpfProgPwDestroy      = "pw_destroy"
+	bpfProgPwDestroy2     = "pw_destroy2"
 	bpfProgPwExit         = "pw_exit"
 	bpfProgPwListenX      = "pw_listen_x"
 	bpfProgPwPostBind4    = "pw_post_bind4"
@@ -265,15 +277,16 @@ const (
 	bpfProgPwSendmsg4     = "pw_sendmsg4"
 	bpfProgPwSendmsg6     = "pw_sendmsg6"
 	bpfProgPwSetState     = "pw_set_state"
+	bpfProgPwSetState2    = "pw_set_state2"
 	bpfProgPwSockRelease  = "pw_sock_release"
 	bpfProgPwTimerCancel  = "pw_timer_cancel"
-	bpfProgPwTimerStart   = "pw_timer_start"
 	bpfProgPwWalkFile     = "pw_walk_file"
 	bpfProgPwWalkTcp      = "pw_walk_tcp"
 	bpfProgPwWalkUdp      = "pw_walk_udp"
 	bpfVarPwAlarmsWakeup  = "pw_alarms_wakeup"
 	bpfVarPwArmed         = "pw_armed"
 	bpfVarPwExportChange  = "pw_export_change"
+	bpfVarPwExportCheck   = "pw_export_check"
 	bpfVarPwExportClock   = "pw_export_clock"
 	bpfVarPwExportDrop    = "pw_export_drop"
 	bpfVarPwExportExit    = "pw_export_exit"
@@ -337,10 +350,12 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	PwBindX       *ebpf.ProgramSpec `ebpf:"pw_bind_x"`
+	PwCheckTw     *ebpf.ProgramSpec `ebpf:"pw_check_tw"`
 	PwConnect4    *ebpf.ProgramSpec `ebpf:"pw_connect4"`
 	PwConnect6    *ebpf.ProgramSpec `ebpf:"pw_connect6"`
 	PwConnectX    *ebpf.ProgramSpec `ebpf:"pw_connect_x"`
 	PwDestroy     *ebpf.ProgramSpec `ebpf:"pw_destroy"`
+	PwDestroy2    *ebpf.ProgramSpec `ebpf:"pw_destroy2"`
 	PwExit        *ebpf.ProgramSpec `ebpf:"pw_exit"`
 	PwListenX     *ebpf.ProgramSpec `ebpf:"pw_listen_x"`
 	PwPostBind4   *ebpf.ProgramSpec `ebpf:"pw_post_bind4"`
@@ -351,9 +366,9 @@ type bpfProgramSpecs struct {
 	PwSendmsg4    *ebpf.ProgramSpec `ebpf:"pw_sendmsg4"`
 	PwSendmsg6    *ebpf.ProgramSpec `ebpf:"pw_sendmsg6"`
 	PwSetState    *ebpf.ProgramSpec `ebpf:"pw_set_state"`
+	PwSetState2   *ebpf.ProgramSpec `ebpf:"pw_set_state2"`
 	PwSockRelease *ebpf.ProgramSpec `ebpf:"pw_sock_release"`
 	PwTimerCancel *ebpf.ProgramSpec `ebpf:"pw_timer_cancel"`
-	PwTimerStart  *ebpf.ProgramSpec `ebpf:"pw_timer_start"`
 	PwWalkFile    *ebpf.ProgramSpec `ebpf:"pw_walk_file"`
 	PwWalkTcp     *ebpf.ProgramSpec `ebpf:"pw_walk_tcp"`
 	PwWalkUdp     *ebpf.ProgramSpec `ebpf:"pw_walk_udp"`
@@ -365,6 +380,7 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	PwAccepted   *ebpf.MapSpec `ebpf:"pw_accepted"`
 	PwAlarms     *ebpf.MapSpec `ebpf:"pw_alarms"`
+	PwBegun      *ebpf.MapSpec `ebpf:"pw_begun"`
 	PwCalls      *ebpf.MapSpec `ebpf:"pw_calls"`
 	PwDrops      *ebpf.MapSpec `ebpf:"pw_drops"`
 	PwFailures   *ebpf.MapSpec `ebpf:"pw_failures"`
@@ -374,7 +390,6 @@ type bpfMapSpecs struct {
 	PwNews       *ebpf.MapSpec `ebpf:"pw_news"`
 	PwOwners     *ebpf.MapSpec `ebpf:"pw_owners"`
 	PwRates      *ebpf.MapSpec `ebpf:"pw_rates"`
-	PwSlot       *ebpf.MapSpec `ebpf:"pw_slot"`
 	PwTimewait   *ebpf.MapSpec `ebpf:"pw_timewait"`
 	PwWalked     *ebpf.MapSpec `ebpf:"pw_walked"`
 }
@@ -386,6 +401,7 @@ type bpfVariableSpecs struct {
 	PwAlarmsWakeup  *ebpf.VariableSpec `ebpf:"pw_alarms_wakeup"`
 	PwArmed         *ebpf.VariableSpec `ebpf:"pw_armed"`
 	PwExportChange  *ebpf.VariableSpec `ebpf:"pw_export_change"`
+	PwExportCheck   *ebpf.VariableSpec `ebpf:"pw_export_check"`
 	PwExportClock   *ebpf.VariableSpec `ebpf:"pw_export_clock"`
 	PwExportDrop    *ebpf.VariableSpec `ebpf:"pw_export_drop"`
 	PwExportExit    *ebpf.VariableSpec `ebpf:"pw_export_exit"`
@@ -428,6 +444,7 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	PwAccepted   *ebpf.Map `ebpf:"pw_accepted"`
 	PwAlarms     *ebpf.Map `ebpf:"pw_alarms"`
+	PwBegun      *ebpf.Map `ebpf:"pw_begun"`
 	PwCalls      *ebpf.Map `ebpf:"pw_calls"`
 	PwDrops      *ebpf.Map `ebpf:"pw_drops"`
 	PwFailures   *ebpf.Map `ebpf:"pw_failures"`
@@ -437,7 +454,6 @@ type bpfMaps struct {
 	PwNews       *ebpf.Map `ebpf:"pw_news"`
 	PwOwners     *ebpf.Map `ebpf:"pw_owners"`
 	PwRates      *ebpf.Map `ebpf:"pw_rates"`
-	PwSlot       *ebpf.Map `ebpf:"pw_slot"`
 	PwTimewait   *ebpf.Map `ebpf:"pw_timewait"`
 	PwWalked     *ebpf.Map `ebpf:"pw_walked"`
 }
@@ -446,6 +462,7 @@ func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.PwAccepted,
 		m.PwAlarms,
+		m.PwBegun,
 		m.PwCalls,
 		m.PwDrops,
 		m.PwFailures,
@@ -455,7 +472,6 @@ func (m *bpfMaps) Close() error {
 		m.PwNews,
 		m.PwOwners,
 		m.PwRates,
-		m.PwSlot,
 		m.PwTimewait,
 		m.PwWalked,
 	)
@@ -468,6 +484,7 @@ type bpfVariables struct {
 	PwAlarmsWakeup  *ebpf.Variable `ebpf:"pw_alarms_wakeup"`
 	PwArmed         *ebpf.Variable `ebpf:"pw_armed"`
 	PwExportChange  *ebpf.Variable `ebpf:"pw_export_change"`
+	PwExportCheck   *ebpf.Variable `ebpf:"pw_export_check"`
 	PwExportClock   *ebpf.Variable `ebpf:"pw_export_clock"`
 	PwExportDrop    *ebpf.Variable `ebpf:"pw_export_drop"`
 	PwExportExit    *ebpf.Variable `ebpf:"pw_export_exit"`
@@ -493,10 +510,12 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	PwBindX       *ebpf.Program `ebpf:"pw_bind_x"`
+	PwCheckTw     *ebpf.Program `ebpf:"pw_check_tw"`
 	PwConnect4    *ebpf.Program `ebpf:"pw_connect4"`
 	PwConnect6    *ebpf.Program `ebpf:"pw_connect6"`
 	PwConnectX    *ebpf.Program `ebpf:"pw_connect_x"`
 	PwDestroy     *ebpf.Program `ebpf:"pw_destroy"`
+	PwDestroy2    *ebpf.Program `ebpf:"pw_destroy2"`
 	PwExit        *ebpf.Program `ebpf:"pw_exit"`
 	PwListenX     *ebpf.Program `ebpf:"pw_listen_x"`
 	PwPostBind4   *ebpf.Program `ebpf:"pw_post_bind4"`
@@ -507,9 +526,9 @@ type bpfPrograms struct {
 	PwSendmsg4    *ebpf.Program `ebpf:"pw_sendmsg4"`
 	PwSendmsg6    *ebpf.Program `ebpf:"pw_sendmsg6"`
 	PwSetState    *ebpf.Program `ebpf:"pw_set_state"`
+	PwSetState2   *ebpf.Program `ebpf:"pw_set_state2"`
 	PwSockRelease *ebpf.Program `ebpf:"pw_sock_release"`
 	PwTimerCancel *ebpf.Program `ebpf:"pw_timer_cancel"`
-	PwTimerStart  *ebpf.Program `ebpf:"pw_timer_start"`
 	PwWalkFile    *ebpf.Program `ebpf:"pw_walk_file"`
 	PwWalkTcp     *ebpf.Program `ebpf:"pw_walk_tcp"`
 	PwWalkUdp     *ebpf.Program `ebpf:"pw_walk_udp"`
@@ -518,10 +537,12 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.PwBindX,
+		p.PwCheckTw,
 		p.PwConnect4,
 		p.PwConnect6,
 		p.PwConnectX,
 		p.PwDestroy,
+		p.PwDestroy2,
 		p.PwExit,
 		p.PwListenX,
 		p.PwPostBind4,
@@ -532,9 +553,9 @@ func (p *bpfPrograms) Close() error {
 		p.PwSendmsg4,
 		p.PwSendmsg6,
 		p.PwSetState,
+		p.PwSetState2,
 		p.PwSockRelease,
 		p.PwTimerCancel,
-		p.PwTimerStart,
 		p.PwWalkFile,
 		p.PwWalkTcp,
 		p.PwWalkUdp,

@@ -98,11 +98,14 @@ func decodeChange(r *bpfPwChangeRecord, ev *event.Event) error {
 	return nil
 }
 
-// isEarlyEnd reports whether the record is a TIME_WAIT's end before its time:
-// its renewal may be the next record.
-func isEarlyEnd(raw []byte) bool {
-	var r bpfPwChangeRecord
-	return len(raw) == int(unsafe.Sizeof(r)) && raw[unsafe.Offsetof(r.Early)] != 0
+// earlyEnd returns the question to ask about a TIME_WAIT whose timer stopped
+// before its time; ok is false for every other record.
+func earlyEnd(raw []byte) (question bpfPwCheck, ok bool) {
+	if len(raw) != int(unsafe.Sizeof(bpfPwChangeRecord{})) || raw[unsafe.Offsetof(bpfPwChangeRecord{}.Early)] == 0 {
+		return question, false
+	}
+	r, _ := copyRecord[bpfPwChangeRecord](raw)
+	return bpfPwCheck{Tw: r.Tw, Cookie: r.Cookie}, true
 }
 
 // recordTime is the time of any record: all of them begin with it.

@@ -49,13 +49,12 @@ func (l *losses) read() ([]event.Lost, error) {
 func (l *losses) readDrops() ([]event.Lost, error) {
 	var lost []event.Lost
 	for i := range l.seen {
-		var perCPU []uint64
-		if err := l.drops.Lookup(uint32(i), &perCPU); err != nil {
-			return lost, fmt.Errorf("read pw_drops: %w", err)
+		if bpfPwDrop(i) >= bpfPwDropPW_RESCUED_STATE {
+			break // those are no losses
 		}
-		var sum uint64
-		for _, n := range perCPU {
-			sum += n
+		sum, err := l.sum(bpfPwDrop(i))
+		if err != nil {
+			return lost, err
 		}
 		if sum > l.seen[i] {
 			lost = append(lost, lossOf(bpfPwDrop(i), sum-l.seen[i]))
@@ -94,23 +93,57 @@ func ringKind(k bpfPwKind) event.Kind {
 	return leaseKinds[k]
 }
 
+// rescuers take over what their program was skipped for (bpf/rescue.h); they
+// count it. Their own skips lose nothing.
+var rescuers = map[string]struct {
+	second  string
+	counter bpfPwDrop
+}{
+	"pw_set_state": {"pw_set_state2", bpfPwDropPW_RESCUED_STATE},
+	"pw_destroy":   {"pw_destroy2", bpfPwDropPW_RESCUED_DESTROY},
+}
+
 // readNested asks each program how often the kernel skipped it: a tracing
 // program because it was already running on the CPU (__bpf_trace_run, 6.1), one
 // on a system call because a bpf() call was under way there (trace_call_bpf;
-// counted since 6.7, before that nobody knows).
+// counted since 6.7, before that nobody knows). What was rescued is no loss.
 func (l *losses) readNested() ([]event.Lost, error) {
 	var lost []event.Lost
 	for name, prog := range l.progs {
+		if name == rescuers["pw_set_state"].second || name == rescuers["pw_destroy"].second {
+			continue
+		}
 		stats, err := prog.Stats()
 		if err != nil {
 			return lost, fmt.Errorf("read statistics of %s: %w", name, err)
 		}
-		if n := stats.RecursionMisses; n > l.nested[name] {
-			lost = append(lost, event.Lost{What: name, CPU: -1, Cause: event.LostNested, Count: n - l.nested[name]})
-			l.nested[name] = n
+		missed := stats.RecursionMisses
+		if r, ok := rescuers[name]; ok {
+			rescued, err := l.sum(r.counter)
+			if err != nil {
+				return lost, err
+			}
+			missed -= min(rescued, missed)
+		}
+		if missed > l.nested[name] {
+			lost = append(lost, event.Lost{What: name, CPU: -1, Cause: event.LostNested, Count: missed - l.nested[name]})
+			l.nested[name] = missed
 		}
 	}
 	return lost, nil
+}
+
+// sum adds up a counter over all CPUs.
+func (l *losses) sum(counter bpfPwDrop) (uint64, error) {
+	var perCPU []uint64
+	if err := l.drops.Lookup(uint32(counter), &perCPU); err != nil {
+		return 0, fmt.Errorf("read pw_drops: %w", err)
+	}
+	var sum uint64
+	for _, n := range perCPU {
+		sum += n
+	}
+	return sum, nil
 }
 
 // heals reports whether a loss makes the picture incomplete until the next

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -32,8 +33,9 @@ type rings struct {
 	record       ringbuf.Record
 	refusals     *refusals
 
-	// held are alarms, and ends of TIME_WAITs that may turn out to be
-	// renewals, waiting for their place.
+	check *ebpf.Program // pw_check_tw
+
+	// held are alarms that wait for their place.
 	held      []event.Event
 	newsTime  event.Time // of the last record of the news
 	truncated uint64     // records that could not be decoded
@@ -50,7 +52,7 @@ func openRings(p *probes, d decoder) (*rings, error) {
 		news.Close()
 		return nil, fmt.Errorf("open alarm ring: %w", err)
 	}
-	return &rings{news: news, alarms: alarms, decoder: d, refusals: newRefusals(p)}, nil
+	return &rings{news: news, alarms: alarms, decoder: d, refusals: newRefusals(p), check: p.progs["pw_check_tw"]}, nil
 }
 
 func (r *rings) Close() error { return errors.Join(r.news.Close(), r.alarms.Close()) }
@@ -99,24 +101,21 @@ func (r *rings) accept(ev *event.Event) bool {
 		r.truncated++
 		return false
 	}
-	if ev.Kind == event.KindTimeWait && ev.From == event.StateTimeWait {
-		r.forget(ev.Lease.ID) // its end was a renewal
-	}
-	if isEarlyEnd(r.record.RawSample) && len(r.held) < maxHeld {
-		r.held = append(r.held, *ev)
-		return false
+	if question, early := earlyEnd(r.record.RawSample); early {
+		return r.hasEnded(question)
 	}
 	return true
 }
 
-// forget drops the held end of a lease that goes on.
-func (r *rings) forget(id event.LeaseID) {
-	for i := range r.held {
-		if r.held[i].Kind == event.KindRelease && r.held[i].Lease.ID == id {
-			r.held = append(r.held[:i], r.held[i+1:]...)
-			return
-		}
+// hasEnded asks whether a TIME_WAIT whose timer stopped before its time has
+// ended. If it was renewed instead, a record of that is on its way; if it has
+// ended and was told, nobody needs to hear it twice.
+func (r *rings) hasEnded(question bpfPwCheck) bool {
+	if _, err := r.check.Run(&ebpf.RunOptions{Context: &question, ContextOut: &question}); err != nil {
+		r.truncated++ // the next audit finds out
+		return false
 	}
+	return question.Dead != 0
 }
 
 // readAlarms moves the alarms that are there to the held events.

@@ -235,3 +235,29 @@ func TestThreadWithANameOfItsOwn(t *testing.T) {
 		t.Errorf("thread id %d, want one of the process's other threads", first.Thread.TID)
 	}
 }
+
+// A FIN that comes more than one slot of the timer wheel after the TIME_WAIT
+// was born renews it: no end, a new sub-state, a later expiry.
+func TestRenewedTimeWait(t *testing.T) {
+	s := setStage(t)
+	_, l, addr := s.server("127.0.0.1:30000")
+	c := s.actor("client").Socket(tracertest.TCP4)
+	want(s, "connect", c.Connect(addr), 0)
+	port := c.Local().Port()
+	peer := l.Accept()
+	c.Close()
+	slot := event.Time(wheelExpiry(0, 0-60*uint32(s.tracer.tick))) * event.Time(s.tracer.tick.jiffyNanos())
+	born := bootNow()
+	s.until("the next slot", func(ev *event.Event) bool {
+		return ev.Kind == event.KindTick && ev.Time > born+slot+5e8
+	})
+	peer.Close()
+	s.settle()
+	life := s.of(port)
+	want(s, "life", path(life), "allocate:ESTABLISHED state:FIN_WAIT1 time_wait:TIME_WAIT time_wait:TIME_WAIT")
+	want(s, "sub-state at birth", life[2].Lease.Substate, event.SubstateFinWait2)
+	want(s, "sub-state renewed", life[3].Lease.Substate, event.SubstateTimeWait)
+	if life[3].Lease.Expires <= life[2].Lease.Expires {
+		t.Errorf("renewed until %d, before until %d", life[3].Lease.Expires, life[2].Lease.Expires)
+	}
+}

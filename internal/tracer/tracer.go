@@ -52,22 +52,11 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	return t, nil
 }
 
-// Probe finds out what Open would do, and leaves nothing attached. The report
-// is as complete as it could be made, also if there is an error.
-func Probe(_ context.Context, o Options) (Support, error) {
-	support, p, err := attach(o.withDefaults())
-	if len(support.Missing) == 0 && support.BTF {
-		reportTrampolines(&support)
-	}
-	if err != nil {
-		return support, err
-	}
-	return support, p.Close()
-}
-
 // attach loads the object and attaches the hook table.
 func attach(o Options) (Support, *probes, error) {
-	support := Support{Mode: event.ModeTracepoint, Kernel: kernelRelease()}
+	support := Support{
+		Mode: event.ModeTracepoint, Kernel: kernelRelease(), Unavailable: cannotKnow(event.ModeTracepoint),
+	}
 	h := readHost()
 	support.Held, support.Missing = h.needs()
 	if o.Mode == event.ModeDiag {
@@ -97,8 +86,10 @@ func attach(o Options) (Support, *probes, error) {
 	if err = p.attachAll(o, &support); err == nil {
 		err = p.openWalkers()
 	}
-	if err == nil {
-		_, err = p.load("pw_read_clock")
+	for _, name := range [...]string{"pw_read_clock", "pw_check_tw"} {
+		if err == nil {
+			_, err = p.load(name)
+		}
 	}
 	if err != nil {
 		return support, nil, errors.Join(fmt.Errorf("open tracer: %w", err), p.Close())
