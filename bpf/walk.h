@@ -135,10 +135,42 @@ static __always_inline bool is_accepted_timewait(const struct inet_timewait_sock
 	return 1;
 }
 
-static __always_inline void walk_timewait(struct seq_file *seq, const struct inet_timewait_sock *tw,
-				 __u64 cookie)
+static __always_inline void found_timewait(const struct inet_timewait_sock *tw, __u64 cookie,
+					   struct pw_lease *lease)
 {
 	const struct sock *sk = (const struct sock *)tw;
+
+	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 0);
+	lease->protocol = IPPROTO_TCP;
+	lease->local_port = bpf_ntohs(BPF_CORE_READ(tw, tw_sport));
+	lease->remote_port = bpf_ntohs(PROBE(sk, skc_dport));
+	lease->netns = sock_netns(sk, 0);
+	lease->device = PROBE(sk, skc_bound_dev_if);
+	lease->cookie = cookie;
+	lease->born = bpf_ktime_get_boot_ns();
+}
+
+/*
+ * The full socket's lease, if all news of its end were lost: the mini-socket
+ * has its cookie and its ports, and while it waits no other socket can have
+ * both.
+ */
+static __always_inline bool inherit_lease(struct pw_lease *lease)
+{
+	struct pw_lease *full = find_lease(lease->cookie);
+
+	if (!full || full->local_port != lease->local_port ||
+	    full->remote_port != lease->remote_port || full->netns != lease->netns ||
+	    __builtin_memcmp(full->remote_addr, lease->remote_addr, sizeof(full->remote_addr)))
+		return 0;
+	*lease = *full;
+	bpf_map_delete_elem(&pw_leases, &lease->cookie);
+	return 1;
+}
+
+static __always_inline void walk_timewait(struct seq_file *seq, const struct inet_timewait_sock *tw,
+					  __u64 cookie)
+{
 	__u64 addr = (__u64)tw;
 	struct pw_lease *known = bpf_map_lookup_elem(&pw_timewait, &addr), lease = {};
 
@@ -147,23 +179,17 @@ static __always_inline void walk_timewait(struct seq_file *seq, const struct ine
 		known->word.substate = BPF_CORE_READ(tw, tw_substate);
 		return;
 	}
-	if (is_accepted_timewait(tw))
+	found_timewait(tw, cookie, &lease);
+	if (!inherit_lease(&lease) && is_accepted_timewait(tw))
 		return;
-	lease.family = read_addrs(sk, lease.local_addr, lease.remote_addr, 0);
-	lease.protocol = IPPROTO_TCP;
-	lease.local_port = bpf_ntohs(BPF_CORE_READ(tw, tw_sport));
-	lease.remote_port = bpf_ntohs(BPF_CORE_READ(tw, __tw_common.skc_dport));
-	lease.netns = sock_netns(sk, 0);
-	lease.device = PROBE(sk, skc_bound_dev_if);
-	lease.word.flags = PW_TOLD;
+	lease.changed = bpf_ktime_get_boot_ns();
+	lease.word.flags |= PW_TOLD;
 	lease.word.walk = (__u16)pw_walk;
-	lease.cookie = cookie;
-	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	read_timewait(tw, &lease);
 	insert_timewait(addr, &lease, BPF_ANY);
 	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) && !bpf_map_delete_elem(&pw_timewait, &addr))
 		return;
-	write_row(seq, sk, &lease, 0);
+	write_row(seq, (const struct sock *)tw, &lease, 0);
 }
 
 static __always_inline void walk_udp(struct seq_file *seq, struct sock *sk)

@@ -19,7 +19,14 @@ type kernel struct {
 	open func(context.Context, watchOptions) (watcher, error)
 	// probe says what would work and leaves nothing attached. A report may
 	// come with an error that says why nothing works.
-	probe func(context.Context, watchOptions) (fields.DoctorReport, error)
+	probe func(context.Context, probeOptions) (fields.DoctorReport, error)
+}
+
+// probeOptions say how the kernel is looked at.
+type probeOptions struct {
+	watchOptions
+	// Repeat runs the self-test although its result is remembered.
+	Repeat bool
 }
 
 // watchOptions say how the kernel is watched.
@@ -30,6 +37,9 @@ type watchOptions struct {
 	ExactTimeWait bool
 	SearchTime    bool
 	HostRoot      string
+	// FallBack lets mode diag stand in where no better mode works and none
+	// was asked for.
+	FallBack bool
 }
 
 // watcher is a source of events that accounts for its own cost.
@@ -54,7 +64,7 @@ type cost struct {
 // report joins the cost of watching with the ledger's counters.
 func (c cost) report(s *aggregate.Snapshot, resident uint64) fields.SelfReport {
 	return fields.SelfReport{
-		Elapsed: time.Duration(s.At - s.From), Events: c.Events, Drift: c.Drift, RingBytes: c.RingBytes,
+		Mode: s.Start.Mode, Elapsed: time.Duration(s.At - s.From), Events: c.Events, Drift: c.Drift, RingBytes: c.RingBytes,
 		KernelTime: c.KernelTime, ProgramRuns: c.ProgramRuns, UserCPU: c.UserCPU,
 		MapBytes: c.MapBytes, ResidentBytes: resident, Lost: losses(c.Lost), Ledger: s.Counters,
 	}

@@ -12,11 +12,16 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
 
+// liveCommand is the name under which the test binary is the real portwatch, on
+// the kernel at hand.
+const liveCommand = "portwatch-live"
+
 // TestMain makes the test binary answer to "portwatch" in scripts, with a
 // scripted kernel in the place of the live one: the variable SCENARIO, which
 // the production binary does not know, names what it tells.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
+		liveCommand: main,
 		"portwatch": func() {
 			k, err := scriptedKernel(os.Getenv("SCENARIO"))
 			if err != nil {

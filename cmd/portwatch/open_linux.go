@@ -3,28 +3,53 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
-	"github.com/portwatch/portwatch/internal/output/fields"
+	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/tracer"
 )
 
 // liveKernel is the kernel at hand.
-func liveKernel() kernel { return kernel{open: openTracer, probe: probeTracer} }
+func liveKernel() kernel { return kernel{open: openLive, probe: probeLive} }
 
-func openTracer(ctx context.Context, o watchOptions) (watcher, error) {
+// openLive opens the best source that the options permit.
+func openLive(ctx context.Context, o watchOptions) (watcher, error) {
+	if o.Mode == event.ModeDiag {
+		return openDiag(ctx, tracerOptions(o))
+	}
 	t, err := tracer.Open(ctx, tracerOptions(o))
+	if err == nil {
+		return liveWatcher{t}, nil
+	}
+	if !o.FallBack || o.Mode != 0 || !isLack(err) {
+		return nil, classify(err)
+	}
+	standIn := tracerOptions(o)
+	standIn.Reason = reasonOf(err)
+	w, diagErr := openDiag(ctx, standIn)
+	if diagErr != nil {
+		return nil, classify(errors.Join(err, diagErr))
+	}
+	return w, nil
+}
+
+func openDiag(ctx context.Context, o tracer.Options) (watcher, error) {
+	d, err := tracer.OpenDiag(ctx, o)
 	if err != nil {
 		return nil, classify(err)
 	}
-	return liveWatcher{t}, nil
+	return liveWatcher{d}, nil
 }
 
-func probeTracer(ctx context.Context, o watchOptions) (fields.DoctorReport, error) {
-	support, err := tracer.Probe(ctx, tracerOptions(o))
-	return doctorReport(support), classify(err)
+// isLack reports whether the kernel, or its permission, is what is missing.
+func isLack(err error) bool {
+	return errors.Is(err, tracer.ErrPermission) || errors.Is(err, tracer.ErrUnsupported)
 }
+
+// reasonOf is why a mode does not work, without the words that say that it
+// does not.
+func reasonOf(err error) string { return strings.TrimPrefix(err.Error(), "open tracer: ") }
 
 func tracerOptions(o watchOptions) tracer.Options {
 	return tracer.Options{
@@ -33,19 +58,33 @@ func tracerOptions(o watchOptions) tracer.Options {
 	}
 }
 
-// classify gives the tracer's errors the exit codes of the command.
+// classifiedError is an error of the tracer with its place in the table of
+// exit codes.
+type classifiedError struct {
+	error
+	class error
+}
+
+func (e classifiedError) Is(target error) bool { return target == e.class }
+func (e classifiedError) Unwrap() error        { return e.error }
+
 func classify(err error) error {
 	switch {
 	case errors.Is(err, tracer.ErrPermission):
-		return fmt.Errorf("%w: %w", errPermission, err)
+		return classifiedError{err, errPermission}
 	case errors.Is(err, tracer.ErrUnsupported):
-		return fmt.Errorf("%w: %w", errUnsupported, err)
+		return classifiedError{err, errUnsupported}
 	}
 	return err
 }
 
-// liveWatcher is a tracer that accounts for its cost.
-type liveWatcher struct{ *tracer.Tracer }
+// liveSource is a source of the tracer's that accounts for its cost.
+type liveSource interface {
+	event.Source
+	Stats() tracer.Stats
+}
+
+type liveWatcher struct{ liveSource }
 
 func (w liveWatcher) cost() cost {
 	s := w.Stats()
@@ -53,17 +92,4 @@ func (w liveWatcher) cost() cost {
 		Events: s.Events, Drift: s.Drift, KernelTime: time.Duration(s.KernelNanos), ProgramRuns: s.ProgramRuns,
 		UserCPU: s.UserCPU, MapBytes: s.MapBytes, Lost: s.Lost,
 	}
-}
-
-func doctorReport(s tracer.Support) fields.DoctorReport {
-	r := fields.DoctorReport{
-		Mode: s.Mode, Kernel: s.Kernel, BTF: s.BTF, Cgroup: s.Cgroup, Capabilities: s.Held,
-		Advice: s.Advice, MemoryCeilingBytes: s.MemoryCeilingBytes,
-	}
-	for _, h := range s.Hooks {
-		r.Hooks = append(r.Hooks, fields.HookReport{
-			Hook: h.Hook, State: string(h.State), Tried: h.Tried, Reason: h.Reason, Lacks: h.Lacks, Required: h.Required,
-		})
-	}
-	return r
 }

@@ -35,31 +35,43 @@ func scriptedKernel(name string) (kernel, error) {
 func tellingKernel(events []event.Event) kernel {
 	return kernel{
 		open:  func(context.Context, watchOptions) (watcher, error) { return &script{events: events}, nil },
-		probe: func(context.Context, watchOptions) (fields.DoctorReport, error) { return healthy(), nil },
+		probe: func(context.Context, probeOptions) (fields.DoctorReport, error) { return healthy(), nil },
 	}
 }
 
 func refusingKernel(err error) kernel {
 	return kernel{
 		open:  func(context.Context, watchOptions) (watcher, error) { return nil, err },
-		probe: func(context.Context, watchOptions) (fields.DoctorReport, error) { return fields.DoctorReport{}, err },
+		probe: func(context.Context, probeOptions) (fields.DoctorReport, error) { return fields.DoctorReport{}, err },
 	}
 }
 
 func healthy() fields.DoctorReport {
-	return fields.DoctorReport{
+	report := fields.DoctorReport{
 		Mode: event.ModeTracepoint, Kernel: "6.18.5", BTF: true, Cgroup: "/sys/fs/cgroup",
-		Capabilities: []string{"CAP_BPF", "CAP_PERFMON"}, MemoryCeilingBytes: 300 << 20,
+		Unavailable:  []string{"refusals of bind(), listen() and sends by io_uring and 32-bit tasks"},
+		Capabilities: []string{"CAP_BPF", "CAP_PERFMON"}, MemoryCeilingBytes: 300 << 20, MapBytes: 9 << 20,
 		Hooks: []fields.HookReport{
-			{Hook: "state", State: "attached", Tried: []string{"tp_btf/inet_sock_set_state"}, Required: true},
+			{Hook: "tp_btf/inet_sock_set_state", State: "attached", Required: true, Verdict: "fired"},
+			{Hook: "tp_btf/tcp_destroy_sock", State: "attached", Required: true, Verdict: "fired"},
 			{
-				Hook: "connect", State: "fallback", Required: true, Tried: []string{"fexit/inet_hash_connect", "tracepoint/sys_exit_connect"},
-				Reason: "fexit/inet_hash_connect: trampolines are refused (EPERM)",
+				Hook: "sys_exit_connect", State: "attached", Verdict: "silent", Tried: []string{"fexit/inet_hash_connect"},
+				Detail: "no event of a refused connect()", Lacks: "errno of a refused connect()",
 			},
-			{Hook: "search", State: "off"},
 		},
-		Advice: "A kernel that permits fentry would show search times: see portwatch doctor --mode full",
+		SelfTest:         &fields.SelfTestReport{At: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), Remembered: true},
+		Instances:        []fields.Instance{{PID: 4242, Comm: "portwatch", Program: 77}, {Program: 78}},
+		InstancesUnknown: "the descriptors of 3 processes cannot be read",
+		Advice:           "a kernel that permits BPF trampolines (fentry, fexit)",
 	}
+	for _, function := range []string{"inet_hash_connect", "inet6_hash_connect", "tcp_time_wait"} {
+		report.Hooks = append(report.Hooks, fields.HookReport{
+			Hook: "fentry/" + function, State: "refused",
+			Reason: "EPERM: the process holds every capability that this needs; lockdown and security modules " +
+				"cannot be read, securityfs is not mounted: permission denied",
+		})
+	}
+	return report
 }
 
 // script is a source that hands out a list of events and ends; without events

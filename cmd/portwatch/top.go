@@ -50,6 +50,7 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 	if err != nil {
 		return err
 	}
+	o.FallBack = true
 	if !batch && flags.output.word == "table" {
 		fmt.Fprintln(a.stderr, "top has no interactive screen yet and prints frames. Next: portwatch top --batch")
 	}

@@ -205,10 +205,12 @@ type Lost struct {
 
 // Start opens every stream and carries what does not change while it lasts.
 type Start struct {
-	Host     string
-	BootID   string
-	Kernel   string
-	Mode     Mode
+	Host   string
+	BootID string
+	Kernel string
+	Mode   Mode
+	// Reason is why no better mode is used; "" if none was asked for.
+	Reason   string
 	WallNano int64 // wall clock, Unix nanoseconds, at Event.Time
 	// Unavailable names the facts that this mode cannot know.
 	Unavailable []string

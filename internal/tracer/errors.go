@@ -35,9 +35,12 @@ func (e *HookError) Unwrap() error { return e.Cause }
 
 // host is where the reasons for a refusal are looked up.
 type host struct {
-	capabilities uint64 // effective
-	lockdown     string // "none", "integrity", "confidentiality", "" if unknown
-	lsm          []string
+	capabilities uint64   // effective
+	lockdown     string   // "none", "integrity", "confidentiality", "" if unknown
+	lsm          []string // nil if unknown
+	// securityfs tells whether the file system is mounted in which the kernel
+	// names lockdown and security modules.
+	securityfs bool
 }
 
 // The capabilities that portwatch needs, by number (linux/capability.h).
@@ -48,11 +51,14 @@ var needed = []struct {
 
 func readHost() host {
 	h := host{capabilities: effectiveCapabilities()}
-	if text, err := os.ReadFile("/sys/kernel/security/lockdown"); err == nil {
+	const dir = "/sys/kernel/security"
+	var fs unix.Statfs_t
+	h.securityfs = unix.Statfs(dir, &fs) == nil && fs.Type == unix.SECURITYFS_MAGIC
+	if text, err := os.ReadFile(dir + "/lockdown"); err == nil {
 		_, after, _ := strings.Cut(string(text), "[")
 		h.lockdown, _, _ = strings.Cut(after, "]")
 	}
-	if text, err := os.ReadFile("/sys/kernel/security/lsm"); err == nil {
+	if text, err := os.ReadFile(dir + "/lsm"); err == nil {
 		h.lsm = strings.Split(strings.TrimSpace(string(text)), ",")
 	}
 	return h
@@ -80,6 +86,16 @@ func (h host) needs() (held, missing []string) {
 	return held, missing
 }
 
+// has reports whether the process has one of the needed capabilities.
+func (h host) has(name string) bool {
+	for _, c := range needed {
+		if c.name == name {
+			return h.capabilities>>c.bit&1 == 1
+		}
+	}
+	return false
+}
+
 // explain turns a refusal by the bpf() system call into a sentence. The
 // library blames RLIMIT_MEMLOCK for every EPERM without a verifier's log,
 // which has been untrue since 5.11 and sends people the wrong way.
@@ -95,6 +111,8 @@ func (h host) explain(err error) error {
 	return err
 }
 
+// whyNot says what explains a refusal, and where nothing does, what was looked
+// at and what could not be.
 func (h host) whyNot() string {
 	if _, missing := h.needs(); len(missing) > 0 {
 		return "the process lacks " + strings.Join(missing, ", ")
@@ -102,12 +120,20 @@ func (h host) whyNot() string {
 	if h.lockdown == "confidentiality" {
 		return "kernel lockdown is in confidentiality mode"
 	}
-	facts := "all capabilities are held"
-	if h.lockdown != "" {
-		facts += ", lockdown is " + h.lockdown
+	const held = "the process holds every capability that this needs"
+	switch {
+	case h.lockdown == "" && h.lsm == nil && !h.securityfs:
+		return held + "; lockdown and security modules cannot be read, securityfs is not mounted"
+	case h.lockdown == "" && h.lsm == nil:
+		return held + "; securityfs names neither lockdown nor security modules"
 	}
-	if len(h.lsm) > 0 {
-		facts += ", security modules are " + strings.Join(h.lsm, ", ")
+	return held + ", lockdown is " + orNotReadable(h.lockdown) +
+		", security modules are " + orNotReadable(strings.Join(h.lsm, ", ")) + ": none of these explains it"
+}
+
+func orNotReadable(word string) string {
+	if word == "" {
+		return "not readable"
 	}
-	return "the kernel refuses this kind of program; " + facts + ", none of which explains it"
+	return word
 }

@@ -1,6 +1,8 @@
 package tracer
 
 import (
+	"slices"
+
 	"go.uber.org/zap"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -28,6 +30,8 @@ type Options struct {
 	ExactTimeWait bool
 	// HostRoot is where the host's root file system is seen; "" for "/".
 	HostRoot string
+	// Reason is why mode diag stands in for a better one; OpenDiag tells it.
+	Reason string
 	// without names programs that are not attached: tests see what their
 	// absence does.
 	without []string
@@ -59,13 +63,5 @@ func (o Options) withDefaults() Options {
 }
 
 func (o Options) watches(p event.Protocol) bool {
-	if len(o.Protocols) == 0 {
-		return true
-	}
-	for _, q := range o.Protocols {
-		if p == q {
-			return true
-		}
-	}
-	return false
+	return len(o.Protocols) == 0 || slices.Contains(o.Protocols, p)
 }

@@ -67,11 +67,17 @@ func (t *Tracer) Stats() Stats {
 	for _, m := range t.probes.maps.Maps {
 		s.MapBytes += mapBytes(m)
 	}
-	var usage unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
-		s.UserCPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	}
+	s.UserCPU = ownCPU()
 	return s
+}
+
+// ownCPU is what the process has used so far.
+func ownCPU() time.Duration {
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func mapBytes(m *ebpf.Map) uint64 {

@@ -12,13 +12,34 @@ type Support struct {
 	Cgroup string
 	// Held and Missing are the capabilities that are needed, by name.
 	Held, Missing []string
-	Hooks   []HookReport
+	Hooks         []HookReport
 	// Advice is the one thing that would unlock more; "" if nothing would.
 	Advice string
-	// MemoryCeilingBytes is what the maps take when full, rings included.
-	MemoryCeilingBytes uint64
+	// MemoryCeilingBytes is what the maps take when full, rings included, and
+	// MapBytes what they took right after they were made.
+	MemoryCeilingBytes, MapBytes uint64
 	// Unavailable are the facts that this mode cannot know.
 	Unavailable []string
+	// Instances are the other portwatch on the host. Only Probe looks for them.
+	Instances Instances
+}
+
+// cannotKnow are the facts that no hook of the mode can bring, whatever is
+// attached (design.md §3). What a missing hook takes away comes on top.
+func cannotKnow(m event.Mode) []string {
+	switch m {
+	case event.ModeTracepoint:
+		return []string{
+			"refusals of bind(), listen() and sends by io_uring and 32-bit tasks",
+			"how long the kernel searched for a port",
+		}
+	case event.ModeDiag:
+		return []string{
+			"refusals", "rates", "who left a TIME_WAIT", "by which request a port was given",
+			"ports held by a closed listener", "what came and went between two dumps",
+		}
+	}
+	return nil
 }
 
 // HookState is what became of a hook.

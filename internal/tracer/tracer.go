@@ -55,7 +55,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 // attach loads the object and attaches the hook table.
 func attach(o Options) (Support, *probes, error) {
 	support := Support{
-		Mode: event.ModeTracepoint, Kernel: kernelRelease(), Unavailable: cannotKnow(event.ModeTracepoint),
+		Mode: event.ModeTracepoint, Kernel: KernelRelease(), Unavailable: cannotKnow(event.ModeTracepoint),
 	}
 	h := readHost()
 	support.Held, support.Missing = h.needs()
@@ -113,22 +113,8 @@ func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer,
 		losses: newLosses(p), names: newNamer(p, o), spaces: newNamespaces(),
 	}
 	t.rounds = newRounds(ctx, newWalker(p, d, o.NetNS))
-	t.push(t.startEvent())
+	t.push(startEvent(&t.support, "", t.tick))
 	return t, nil
-}
-
-func (t *Tracer) startEvent() event.Event {
-	hostname, _ := os.Hostname()
-	bootID, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return event.Event{Kind: event.KindStart, Time: bootNow(), Start: &event.Start{
-		Host:        hostname,
-		BootID:      strings.TrimSpace(string(bootID)),
-		Kernel:      t.support.Kernel,
-		Mode:        t.support.Mode,
-		WallNano:    time.Now().UnixNano(),
-		Unavailable: t.support.Unavailable,
-		TickHz:      int(t.tick),
-	}}
 }
 
 // Read implements event.Source.
@@ -239,7 +225,8 @@ func (t *Tracer) Close() error {
 // Support reports what is attached and what is not.
 func (t *Tracer) Support() Support { return t.support }
 
-func kernelRelease() string {
+// KernelRelease is what uname -r prints; "" if it cannot be read.
+func KernelRelease() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
 		return ""

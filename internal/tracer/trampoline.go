@@ -24,6 +24,7 @@ func reportTrampolines(support *Support) {
 				r.State = HookAbsent
 			}
 			if errors.Is(cause, ErrPermission) {
+				r.Reason = "EPERM: " + h.whyNot()
 				support.Advice = "a kernel that permits BPF trampolines (fentry, fexit)"
 			}
 		}

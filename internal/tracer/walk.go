@@ -9,7 +9,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -58,9 +57,9 @@ type walker struct {
 	decode decoder
 	number uint16
 	only   []uint32 // namespaces to walk; none for all
-	// suspects are the entries that the last walk did not meet, by map key.
-	// An entry that the next one does not meet either has no socket.
-	leases, timewait map[uint64]suspect
+	// suspects are the entries of pw_leases that the last walk did not meet.
+	// One that the next walk does not meet either has no socket.
+	suspects map[uint64]suspect
 	// acceptedChanges is how often each listen port's count had changed when
 	// the last walk looked.
 	acceptedChanges map[bpfPwAcceptedKey]uint64
@@ -86,7 +85,7 @@ type walkResult struct {
 func newWalker(p *probes, d decoder, only []uint32) *walker {
 	return &walker{
 		probes: p, decode: d, only: only,
-		leases: map[uint64]suspect{}, timewait: map[uint64]suspect{},
+		suspects:        map[uint64]suspect{},
 		acceptedChanges: map[bpfPwAcceptedKey]uint64{},
 	}
 }
@@ -183,96 +182,5 @@ func (w *walker) keep(raw []byte, res *walkResult) {
 	var ev event.Event
 	if w.decode.decode(raw, &ev) == nil {
 		res.events = append(res.events, ev)
-	}
-}
-
-// compareMaps reads both maps: it tells every lease if the walk is whole, and
-// ends the entries that two walks running did not meet.
-func (w *walker) compareMaps(walked map[uint32]bool, res *walkResult) {
-	maps := w.probes.maps.Maps
-	next := map[uint64]suspect{}
-	res.note(w.compare(maps["pw_leases"], walked, w.leases, next, res))
-	w.leases = next
-	next = map[uint64]suspect{}
-	res.note(w.compare(maps["pw_timewait"], walked, w.timewait, next, res))
-	w.timewait = next
-}
-
-func (w *walker) compare(m *ebpf.Map, walked map[uint32]bool, before, next map[uint64]suspect, res *walkResult) error {
-	clock, err := readClock(w.probes.progs["pw_read_clock"])
-	if err != nil {
-		return err
-	}
-	return eachLease(m, func(key uint64, lease *bpfPwLease) error {
-		res.entries++
-		if res.whole && lease.LocalPort != 0 {
-			res.events = append(res.events, w.holds(lease, clock))
-		}
-		if !w.missed(lease, walked, res.began) {
-			return nil
-		}
-		s := suspect{event.LeaseID{Cookie: lease.Cookie, Born: event.Time(lease.Born)}, event.Time(lease.Changed)}
-		if before[key] != s {
-			next[key] = s
-			return nil
-		}
-		return w.bury(m, key, lease, res)
-	})
-}
-
-// holds is the correction that tells a lease as its map entry has it.
-func (w *walker) holds(lease *bpfPwLease, clock bpfPwClock) event.Event {
-	ev := event.Event{Kind: event.KindCorrection, Correction: event.CorrectionHolds, Time: event.Time(lease.Changed)}
-	toLease(lease, &ev.Lease)
-	if ev.Lease.State == event.StateTimeWait {
-		ev.Lease.Expires = w.decode.tick.dueTime(clock, lease.Expires, ev.Lease.Substate)
-	}
-	return ev
-}
-
-// missed reports whether the walk went where the socket must be, and did not
-// meet it. A port that is bound and nothing else may be on its way between two
-// processes, where no table shows it: its end never goes unseen, because it
-// happens in a system call. A lease without a port is still being made.
-func (w *walker) missed(lease *bpfPwLease, walked map[uint32]bool, began event.Time) bool {
-	return lease.Word.Walk != w.number && walked[lease.Netns] &&
-		event.Time(lease.Changed) < began && event.Time(lease.Born) < began &&
-		lease.LocalPort != 0 && event.State(lease.Word.State) != event.StateBound
-}
-
-// bury ends an entry that has no socket.
-func (w *walker) bury(m *ebpf.Map, key uint64, lease *bpfPwLease, res *walkResult) error {
-	err := m.Delete(key)
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("end lease: %w", err)
-	}
-	ev := event.Event{Kind: event.KindCorrection, Correction: event.CorrectionGone, Time: bootNow(), Cause: event.CauseLost}
-	toLease(lease, &ev.Lease)
-	res.events = append(res.events, ev)
-	return nil
-}
-
-// eachLease reads a map in batches. Walking it key by key would, while it
-// changes, show some keys twice and others never.
-func eachLease(m *ebpf.Map, visit func(key uint64, lease *bpfPwLease) error) error {
-	keys := make([]uint64, 4096)
-	vals := make([]bpfPwLease, len(keys))
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := m.BatchLookup(&cursor, keys, vals, nil)
-		for i := range n {
-			if err := visit(keys[i], &vals[i]); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read leases: %w", err)
-		}
 	}
 }

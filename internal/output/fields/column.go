@@ -2,6 +2,7 @@ package fields
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
@@ -30,8 +31,9 @@ func ofOwner(header string, value func(*Context, *ownerInfo) Value) Column[owner
 }
 
 // OwnerColumns are the table of owners in top, the most important first: a
-// narrow terminal loses columns from the right.
-func OwnerColumns(wide bool) []Column[ownerRow] {
+// narrow terminal loses columns from the right. requests says whether the
+// stream tells single requests; columns that it cannot fill are left out.
+func OwnerColumns(wide, requests bool) []Column[ownerRow] {
 	pid := ofOwner("PID", owner.Named("pid").value)
 	pid.Right = true
 	where := ofOwner("CGROUP", func(_ *Context, o *ownerInfo) Value { return Text(Where(o)) })
@@ -46,21 +48,37 @@ func OwnerColumns(wide bool) []Column[ownerRow] {
 		numbers("FAIL/s", holding.Named("failures_per_second")),
 		where,
 	}
-	if !wide {
-		return all
+	if wide {
+		all = append(all, wideOwnerColumns()...)
 	}
-	return append(all,
+	return fillable(all, requests)
+}
+
+func wideOwnerColumns() []Column[ownerRow] {
+	return []Column[ownerRow]{
 		numbers("ALLOCATIONS", holding.Named("allocations")),
 		numbers("FAILURES", holding.Named("failures")),
 		ofOwner("EXITED", owner.Named("exited").value),
 		ofOwner("CONFIDENCE", owner.Named("confidence").value),
 		ofOwner("UID", owner.Named("uid").value),
-		ofOwner("EXE", owner.Named("exe").value))
+		ofOwner("EXE", owner.Named("exe").value),
+	}
 }
 
-// NamespaceColumns are the table of namespaces in top.
-func NamespaceColumns() []Column[namespaceRow] {
-	return []Column[namespaceRow]{
+// fillable leaves out the columns about requests where there are none.
+func fillable[T any](all []Column[T], requests bool) []Column[T] {
+	if requests {
+		return all
+	}
+	return slices.DeleteFunc(all, func(c Column[T]) bool {
+		return slices.Contains([]string{"TRY/s", "FAIL/s", "ALLOCATIONS", "FAILURES"}, c.Header)
+	})
+}
+
+// NamespaceColumns are the table of namespaces in top; requests as in
+// OwnerColumns.
+func NamespaceColumns(requests bool) []Column[namespaceRow] {
+	return fillable([]Column[namespaceRow]{
 		{Header: "NETNS", Value: func(_ *Context, n *namespaceRow) Value { return netnsWord(n.Name, n.NetNS) }},
 		{Header: "RANGE", Value: func(_ *Context, n *namespaceRow) Value {
 			if n.Limits == nil {
@@ -76,7 +94,7 @@ func NamespaceColumns() []Column[namespaceRow] {
 		{Header: "UDP IN USE", Right: true, Value: func(_ *Context, n *namespaceRow) Value { return inRange(&n.UDP) }},
 		numbers("TRY/s", namespace.Named("attempts_per_second")),
 		numbers("FAIL/s", namespace.Named("failures_per_second")),
-	}
+	}, requests)
 }
 
 // FailureColumns are the table of failures in top.
@@ -92,12 +110,14 @@ func FailureColumns() []Column[failureRow] {
 	}
 }
 
-// HookColumns are the table of hooks in doctor.
+// HookColumns are the table of all hooks in doctor.
 func HookColumns() []Column[HookReport] {
 	return []Column[HookReport]{
 		{Header: "HOOK", Value: hook.Named("hook").value},
 		{Header: "STATE", Value: hook.Named("state").value},
+		{Header: "SELF-TEST", Value: hook.Named("self_test").value},
 		{Header: "NEEDED", Value: hook.Named("required").value},
+		{Header: "WITHOUT IT UNKNOWN", Value: hook.Named("lacks").value},
 		{Header: "REASON", Value: hook.Named("reason").value},
 	}
 }

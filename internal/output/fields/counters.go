@@ -7,9 +7,9 @@ type counters = aggregate.Counters
 // ledgerCounters are the ledger's totals, among them what it could not keep.
 var ledgerCounters = Object[counters]{
 	tally("events", "events", "Events booked, ticks apart.", func(c *counters) uint64 { return c.Events }),
-	tally("allocations", "allocations", "Ports that the kernel gave.", func(c *counters) uint64 { return c.Allocations }),
-	tally("failures", "failures", "Requests that the kernel refused.", func(c *counters) uint64 { return c.Failures.Total() }),
-	tally("failures_for_want_of_ports", "failures", "Those of them that were refused for want of ports.",
+	requests("allocations", "allocations", "Ports that the kernel gave.", func(c *counters) uint64 { return c.Allocations }),
+	requests("failures", "failures", "Requests that the kernel refused.", func(c *counters) uint64 { return c.Failures.Total() }),
+	requests("failures_for_want_of_ports", "failures", "Those of them that were refused for want of ports.",
 		func(c *counters) uint64 { return c.Failures.Exhaustion() }),
 	tally("inserted", "leases", "Leases that a correction brought.", func(c *counters) uint64 { return c.Inserted }),
 	tally("revised", "leases", "Leases whose state a correction changed.", func(c *counters) uint64 { return c.Revised }),
@@ -29,6 +29,11 @@ var ledgerCounters = Object[counters]{
 
 func tally(name, unit, meaning string, get func(*counters) uint64) Field[counters] {
 	return one(name, unit, meaning, Integer, func(_ *Context, c *counters) Value { return Count(get(c)) })
+}
+
+// requests is a tally of single requests.
+func requests(name, unit, meaning string, get func(*counters) uint64) Field[counters] {
+	return one(name, unit, meaning, Integer, func(c *Context, t *counters) Value { return ofRequests(c, Count(get(t))) })
 }
 
 type loss = aggregate.Loss

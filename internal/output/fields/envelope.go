@@ -27,6 +27,8 @@ func streamFields[T any](meta func(func(*aggregate.Meta) Value) func(*Context, *
 			meta(func(m *aggregate.Meta) Value { return Text(m.Start.BootID) })),
 		one("mode", "", "How the kernel is watched: full, tracepoint or diag.", String,
 			meta(func(m *aggregate.Meta) Value { return Text(m.Start.Mode.String()) })),
+		one("mode_reason", "", "Why no better mode is used; null if none was asked for.", String,
+			meta(func(m *aggregate.Meta) Value { return Text(m.Start.Reason) })),
 		one("from", "", "The beginning of what was watched.", Time,
 			meta(func(m *aggregate.Meta) Value { return Moment(m.From) })),
 		one("to", "", "The end of what was watched.", Time,

@@ -88,6 +88,8 @@ var start = Object[event.Start]{
 	one("kernel", "", "The kernel's release.", String, func(_ *Context, s *event.Start) Value { return Text(s.Kernel) }),
 	words("mode", "How the kernel is watched.", "full tracepoint diag",
 		func(s *event.Start) string { return s.Mode.String() }),
+	one("mode_reason", "", "Why no better mode is used.", String,
+		func(_ *Context, s *event.Start) Value { return Text(s.Reason) }),
 	wordsOf("unavailable", "The facts that this mode cannot know.",
 		func(_ *Context, s *event.Start) []string { return s.Unavailable }),
 	one("tick_hz", "hertz", "The kernel's timer frequency.", Integer, func(_ *Context, s *event.Start) Value {

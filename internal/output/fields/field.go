@@ -143,18 +143,19 @@ func (n object[T, U]) leaves(prefix string) []leaf[T] {
 
 // list is a field that holds several U of a T. CSV has no place for it.
 type list[T, U any] struct {
-	of  Object[U]
-	get func(*T) ([]U, bool)
+	of       Object[U]
+	get      func(*T) ([]U, bool)
+	requests bool // the list is about single requests
 }
 
 // rows makes a field of a list of objects; false is null, not known.
 func rows[T, U any](name, meaning string, of Object[U], get func(*T) ([]U, bool)) Field[T] {
-	return Field[T]{Name: name, Meaning: meaning, Type: List, nested: list[T, U]{of, get}}
+	return Field[T]{Name: name, Meaning: meaning, Type: List, nested: list[T, U]{of, get, false}}
 }
 
 func (n list[T, U]) appendJSON(dst []byte, c *Context, v *T) []byte {
 	us, known := n.get(v)
-	if !known {
+	if !known || n.requests && !c.SeesRequests() {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, '[')

@@ -74,7 +74,7 @@ var protocol = Object[protocolUse]{
 	one("bound", "leases", "Leases whose TCP socket has a port and neither connects nor listens.", Integer,
 		func(_ *Context, u *protocolUse) Value { return Count(uint64(u.States.Of(event.StateBound))) }),
 	one("allocations", "allocations", "Ports that the kernel gave since the start.", Integer,
-		func(_ *Context, u *protocolUse) Value { return Count(u.Allocations) }),
+		func(c *Context, u *protocolUse) Value { return ofRequests(c, Count(u.Allocations)) }),
 	one("failures", "failures", "Requests that the kernel refused since the start.", Integer,
-		func(_ *Context, u *protocolUse) Value { return Count(u.Failures.Total()) }),
+		func(c *Context, u *protocolUse) Value { return ofRequests(c, Count(u.Failures.Total())) }),
 }

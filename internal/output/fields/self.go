@@ -4,10 +4,12 @@ import (
 	"time"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
+	"github.com/portwatch/portwatch/internal/event"
 )
 
 // SelfReport is portwatch's own cost over the time watched.
 type SelfReport struct {
+	Mode          event.Mode
 	Elapsed       time.Duration // of the measurement
 	Events        uint64        // read from the kernel
 	Drift         uint64        // differences that audits found without a loss to explain them

@@ -14,7 +14,7 @@ var Top = newDocument("portwatch.top/1", "One frame of portwatch top.", envelope
 		func(s *snapshot) ([]namespaceRow, bool) { return s.Namespaces, true }),
 	rows("owners", "Who holds ports, most ports first.", holding,
 		func(s *snapshot) ([]ownerRow, bool) { return s.Owners, true }),
-	rows("failures", "What was refused, newest first.", failure,
+	requestRows("failures", "What was refused, newest first.", failure,
 		func(s *snapshot) ([]failureRow, bool) { return s.Failures, true }),
 })
 

@@ -22,10 +22,10 @@ var holding = Object[ownerRow]{
 	one("netns_count", "namespaces", "In how many network namespaces the owner was seen.", Integer,
 		func(_ *Context, o *ownerRow) Value { return Count(uint64(o.NetNSCount)) }),
 	one("allocations", "allocations", "Ports that the kernel gave to the owner since it was first seen.", Integer,
-		func(_ *Context, o *ownerRow) Value { return Count(o.Allocations) }),
+		func(c *Context, o *ownerRow) Value { return ofRequests(c, Count(o.Allocations)) }),
 	one("failures", "failures", "Requests of the owner that the kernel refused since it was first seen.", Integer,
-		func(_ *Context, o *ownerRow) Value { return Count(o.Failures.Total()) }),
-	rows("failures_by_reason", "These failures by reason.", reasonRow, reasonsOf),
+		func(c *Context, o *ownerRow) Value { return ofRequests(c, Count(o.Failures.Total())) }),
+	requestRows("failures_by_reason", "These failures by reason.", reasonRow, reasonsOf),
 	one("attempts_per_second", "per second", "Allocations and failures.", Real,
 		func(c *Context, o *ownerRow) Value { return rate(c, o.RecentAttempts()) }),
 	one("allocations_per_second", "per second", "Allocations.", Real,
@@ -74,9 +74,10 @@ func reasonsOf(o *ownerRow) ([]reasonCount, bool) {
 	return all, true
 }
 
-// rate is a recent count per second, absent while there is no window.
+// rate is a recent count of requests per second, absent while there is no
+// window.
 func rate(c *Context, recent uint64) Value {
-	if c == nil || c.Meta == nil {
+	if c == nil || c.Meta == nil || !c.SeesRequests() {
 		return Value{}
 	}
 	if perSecond, ok := c.Meta.PerSecond(recent); ok {

@@ -2,42 +2,12 @@ package text
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
 )
-
-// AppendDoctor appends a doctor's report.
-func AppendDoctor(dst []byte, d *fields.DoctorReport, width int) []byte {
-	dst = appendPair(dst, "mode", orWord(d.Mode.String(), "none works here"))
-	dst = appendPair(dst, "kernel", orUnknown(event.Printable(d.Kernel)))
-	dst = appendPair(dst, "btf", yesNo(d.BTF))
-	dst = appendPair(dst, "cgroup2", orWord(event.Printable(d.Cgroup), "not found"))
-	dst = appendPair(dst, "capabilities", capabilities(d.Capabilities))
-	dst = appendPair(dst, "memory, most", size(d.MemoryCeilingBytes))
-	dst = append(dst, '\n')
-	table := Table[fields.HookReport]{Columns: fields.HookColumns(), Width: width}
-	dst = table.Append(dst, &fields.Context{}, d.Hooks)
-	if d.Advice != "" {
-		dst = append(dst, '\n')
-		dst = append(dst, event.Printable(d.Advice)...)
-		dst = append(dst, '\n')
-	}
-	return dst
-}
-
-func capabilities(all []string) string {
-	switch {
-	case all == nil:
-		return "unknown"
-	case len(all) == 0:
-		return "none"
-	}
-	return strings.Join(all, " ")
-}
 
 // AppendSelf appends portwatch's own cost.
 func AppendSelf(dst []byte, s *fields.SelfReport) []byte {
@@ -47,7 +17,7 @@ func AppendSelf(dst []byte, s *fields.SelfReport) []byte {
 	dst = appendPair(dst, "drift", thousands(s.Drift))
 	dst = appendPair(dst, "kernel CPU", kernelCost(s))
 	dst = appendPair(dst, "user CPU", s.UserCPU.Round(time.Microsecond).String()+share(s.UserCPU, s.Elapsed))
-	dst = appendPair(dst, "map memory", size(s.MapBytes))
+	dst = appendPair(dst, "map memory", mapMemory(s))
 	return appendPair(dst, "own memory", size(s.ResidentBytes))
 }
 
@@ -56,7 +26,7 @@ func AppendSelf(dst []byte, s *fields.SelfReport) []byte {
 func AppendFarewell(dst []byte, s *fields.SelfReport) []byte {
 	dst = fmt.Appendf(dst, "%s events in %s, lost %s; user CPU %s, kernel CPU %s, map memory %s\n",
 		thousands(s.Events), s.Elapsed.Round(time.Millisecond), lossTotal(s.Lost),
-		s.UserCPU.Round(time.Microsecond), kernelCost(s), size(s.MapBytes))
+		s.UserCPU.Round(time.Microsecond), kernelCost(s), mapMemory(s))
 	if len(s.Lost) > 0 {
 		dst = Table[aggregate.Loss]{Columns: fields.LossColumns()}.Append(dst, &fields.Context{}, s.Lost)
 	}
@@ -64,10 +34,21 @@ func AppendFarewell(dst []byte, s *fields.SelfReport) []byte {
 }
 
 func kernelCost(s *fields.SelfReport) string {
-	if s.ProgramRuns == 0 {
+	switch {
+	case s.Mode == event.ModeDiag:
+		return "none"
+	case s.ProgramRuns == 0:
 		return "not counted"
 	}
 	return fmt.Sprintf("%s%s, %s runs", s.KernelTime.Round(time.Microsecond), share(s.KernelTime, s.Elapsed), thousands(s.ProgramRuns))
+}
+
+// mapMemory is that of the maps; mode diag has none.
+func mapMemory(s *fields.SelfReport) string {
+	if s.Mode == event.ModeDiag {
+		return "none"
+	}
+	return size(s.MapBytes)
 }
 
 func lossTotal(all []aggregate.Loss) string {
@@ -108,18 +89,4 @@ func size(n uint64) string {
 
 func appendPair(dst []byte, name, value string) []byte {
 	return fmt.Appendf(dst, "%-13s %s\n", name, value)
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
-func orWord(word, other string) string {
-	if word == "" {
-		return other
-	}
-	return word
 }

@@ -105,15 +105,6 @@ func TestRates(t *testing.T) {
 	}
 }
 
-func TestDoctorSaysUnknown(t *testing.T) {
-	got := string(AppendDoctor(nil, &fields.DoctorReport{}, 80))
-	want := "mode          none works here\nkernel        unknown\nbtf           no\ncgroup2       not found\n" +
-		"capabilities  unknown\nmemory, most  unknown\n\nHOOK STATE NEEDED REASON\n"
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("doctor (-want +got):\n%s", diff)
-	}
-}
-
 func TestSizes(t *testing.T) {
 	tests := []struct {
 		n    uint64

@@ -30,10 +30,13 @@ func AppendTop(dst []byte, c *fields.Context, s *aggregate.Snapshot, o TopOption
 		o.Width = 0
 	}
 	dst = appendStatus(dst, c, s)
+	if s.Start.Reason != "" {
+		dst = appendWrapped(dst, "only mode "+s.Start.Mode.String()+" works: "+event.Printable(s.Start.Reason), 0, 0, o.Width)
+	}
 	dst = append(dst, '\n')
-	dst = appendRows(dst, c, o, section[aggregate.Namespace]{"namespaces", fields.NamespaceColumns(), s.Namespaces})
+	dst = appendRows(dst, c, o, section[aggregate.Namespace]{"namespaces", fields.NamespaceColumns(c.SeesRequests()), s.Namespaces})
 	dst = append(dst, '\n')
-	dst = appendRows(dst, c, o, section[aggregate.Owner]{"owners", fields.OwnerColumns(o.Wide), s.Owners})
+	dst = appendRows(dst, c, o, section[aggregate.Owner]{"owners", fields.OwnerColumns(o.Wide, c.SeesRequests()), s.Owners})
 	if len(s.Failures) == 0 {
 		return dst
 	}
@@ -138,8 +141,12 @@ func AppendRates(dst []byte, c *fields.Context, s *aggregate.Snapshot) []byte {
 		ports += s.Owners[i].Ports()
 		waiting += s.Owners[i].TimeWait()
 	}
-	return fmt.Appendf(dst, "%s   try %s/s   fail %s/s   leases %s   TIME_WAIT %s   lost %s\n",
-		wallClock(c, s.At), perSecondWord(&s.Meta, all.RecentAttempts()), perSecondWord(&s.Meta, all.RecentFailures),
+	dst = append(dst, wallClock(c, s.At)...)
+	if c.SeesRequests() {
+		dst = fmt.Appendf(dst, "   try %s/s   fail %s/s",
+			perSecondWord(&s.Meta, all.RecentAttempts()), perSecondWord(&s.Meta, all.RecentFailures))
+	}
+	return fmt.Appendf(dst, "   leases %s   TIME_WAIT %s   lost %s\n",
 		thousands(uint64(ports)), thousands(uint64(waiting)), thousands(s.Counters.LostEvents))
 }
 

@@ -217,6 +217,10 @@ func (s *Socket) Accept() *Socket {
 	return &Socket{actor: s.actor, slot: answer.Slot}
 }
 
+// Serve accepts from now on, waits for each peer's FIN and closes then. The
+// socket is good for nothing else.
+func (s *Socket) Serve() { s.actor.tb.Helper(); s.call("serve", "", 0, 0) }
+
 // SendTo calls sendto(2) with one byte.
 func (s *Socket) SendTo(addr netip.AddrPort) syscall.Errno {
 	s.actor.tb.Helper()

@@ -1,0 +1,33 @@
+package tracertest
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// SpreadPackets makes any CPU handle the packets of the namespace's loopback
+// (receive packet steering): they arrive in softirqs that interrupt whatever
+// the CPU does, as on a real network.
+func (ns *NS) SpreadPackets() {
+	ns.tb.Helper()
+	ns.Do(func() error {
+		// sysfs shows the namespace of whoever mounts it.
+		fs, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("open sysfs: %w", err)
+		}
+		defer unix.Close(fs)
+		if err := unix.FsconfigCreate(fs); err != nil {
+			return fmt.Errorf("create sysfs: %w", err)
+		}
+		mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("mount sysfs: %w", err)
+		}
+		defer unix.Close(mount)
+		path := fmt.Sprintf("/proc/thread-self/fd/%d/class/net/lo/queues/rx-0/rps_cpus", mount)
+		return os.WriteFile(path, []byte("3"), 0)
+	})
+}
