@@ -99,8 +99,8 @@ static __always_inline struct pw_call *current_call(void)
  * the far end comes here too, in whatever thread the reset interrupts: the end
  * of a call compares the socket before it believes the note.
  */
-static __always_inline struct pw_call *note_call(const struct sock *sk, const struct pw_lease *lease,
-					 __u8 phase)
+static __always_inline struct pw_call *note_call(const struct sock *sk,
+						 const struct pw_lease *lease, __u8 phase)
 {
 	struct pw_call *call = bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0,
 						    BPF_LOCAL_STORAGE_GET_F_CREATE);

@@ -42,12 +42,12 @@ static __always_inline __u64 wakeup(void *ring, __u64 level)
 	return waiting - level < 1024 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-#define reserve(ring, record, kind)                                      \
-	({                                                               \
+#define reserve(ring, record, kind)                                             \
+	({                                                                      \
 		struct record *r_ = bpf_ringbuf_reserve(&ring, sizeof(*r_), 0); \
-		if (!r_)                                                 \
-			count_drop(PW_DROP_RING + (kind));               \
-		r_;                                                      \
+		if (!r_)                                                        \
+			count_drop(PW_DROP_RING + (kind));                      \
+		r_;                                                             \
 	})
 
 static __always_inline void submit_news(void *record)

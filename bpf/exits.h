@@ -159,8 +159,8 @@ static __always_inline void refuse_connect(const struct sock *sk, const struct a
 }
 
 /* What came of a connect() whose caller was noted. */
-static __always_inline void end_connect(const struct sock *sk, struct pw_lease *lease,
-					__u64 cookie, long ret)
+static __always_inline void end_connect(const struct sock *sk, struct pw_lease *lease, __u64 cookie,
+					long ret)
 {
 	if (!lease->local_port && PROBE(sk, skc_num) == 0)
 		bpf_map_delete_elem(&pw_leases, &cookie); /* it got no port */

@@ -21,7 +21,8 @@ struct refusal {
 	__u16 net_high;
 };
 
-static __always_inline void init_refusal(struct refusal *f, const struct sock *sk, __u8 operation, long err)
+static __always_inline void init_refusal(struct refusal *f, const struct sock *sk, __u8 operation,
+					 long err)
 {
 	__builtin_memset(f, 0, sizeof(*f));
 	f->key.operation = operation;
@@ -53,7 +54,7 @@ static __always_inline bool may_alarm(__u32 tgid, __u64 now, bool first)
 }
 
 static __always_inline void fill_failure(struct pw_failure *v, const struct refusal *f,
-				const struct who *who, __u64 now)
+					 const struct who *who, __u64 now)
 {
 	__builtin_memset(v, 0, sizeof(*v));
 	v->first = v->last = now;
@@ -70,7 +71,7 @@ static __always_inline void fill_failure(struct pw_failure *v, const struct refu
 
 /* The entry under which the refusal is counted; folds it if the map is full. */
 static __always_inline struct pw_failure *find_failure(struct pw_failure_key *key,
-					      const struct pw_failure *fresh)
+						       const struct pw_failure *fresh)
 {
 	struct pw_failure *v = bpf_map_lookup_elem(&pw_failures, key);
 	long err;
@@ -91,8 +92,8 @@ static __always_inline struct pw_failure *find_failure(struct pw_failure_key *ke
 	return bpf_map_lookup_elem(&pw_folded, key);
 }
 
-static __always_inline void tell_failure(const struct pw_failure_key *key, const struct pw_failure *v,
-				__u64 count, __u64 now)
+static __always_inline void tell_failure(const struct pw_failure_key *key,
+					 const struct pw_failure *v, __u64 count, __u64 now)
 {
 	struct pw_failure_record *r = reserve(pw_alarms, pw_failure_record, PW_FAILURE);
 

@@ -44,7 +44,7 @@ static __always_inline bool claim(struct pw_lease *lease, __u64 cookie)
 }
 
 static __always_inline void fill_lease_record(struct pw_lease_record *r, const struct sock *sk,
-				     const struct pw_lease *lease, __u64 now, bool btf)
+					      const struct pw_lease *lease, __u64 now, bool btf)
 {
 	r->time = now;
 	r->sock_cgroup = sock_cgroup(sk, btf);
@@ -87,7 +87,8 @@ static __always_inline void tell_allocation(const struct sock *sk, const struct 
 }
 
 /* Tells a change of which user space knows the rest. */
-static __always_inline void tell_change(const struct pw_lease *lease, __u8 kind, __u8 from, __u8 cause)
+static __always_inline void tell_change(const struct pw_lease *lease, __u8 kind, __u8 from,
+					__u8 cause)
 {
 	struct pw_change_record *r = reserve(pw_news, pw_change_record, kind);
 

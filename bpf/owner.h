@@ -63,8 +63,7 @@ static __always_inline void set_owner(struct pw_lease *lease, const struct who *
  * who took it. What the socket itself proves is the cgroup in which it was
  * made; the root (id 1) proves nothing.
  */
-static __always_inline void forget_owner(const struct sock *sk, struct pw_lease *lease,
-					bool btf)
+static __always_inline void forget_owner(const struct sock *sk, struct pw_lease *lease, bool btf)
 {
 	__u64 cgroup_id = sock_cgroup(sk, btf);
 

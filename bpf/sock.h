@@ -127,8 +127,7 @@ static __always_inline void read_sock_range(const struct sock *sk, __u16 *low, _
 }
 
 /* The namespace's range, as the kernel would use it now. */
-static __always_inline void read_net_range(const struct sock *sk, __u16 *low, __u16 *high,
-					   bool btf)
+static __always_inline void read_net_range(const struct sock *sk, __u16 *low, __u16 *high, bool btf)
 {
 	struct net *net = READ(sk, skc_net.net, btf);
 	struct net___old *old = (void *)net;
@@ -165,8 +164,8 @@ static __always_inline __u8 sock_flags(const struct sock *sk, bool btf)
 
 /* Fills in what the socket itself knows. The caller sets cookie, born, state,
  * origin and owner. */
-static __always_inline void read_lease(const struct sock *sk, __u8 protocol,
-				       struct pw_lease *lease, bool btf)
+static __always_inline void read_lease(const struct sock *sk, __u8 protocol, struct pw_lease *lease,
+				       bool btf)
 {
 	lease->protocol = protocol;
 	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, btf);

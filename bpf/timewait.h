@@ -31,8 +31,8 @@ static __always_inline struct hlist_nulls_node *chain_head(const struct inet_has
 static __always_inline void open_chain(const struct sock *sk, struct chain *chain)
 {
 	chain->hash = SOCK(sk, skc_hash);
-	chain->node = chain_head(SOCK(sk, skc_net.net)->ipv4.tcp_death_row.hashinfo,
-				 (__u32)chain->hash);
+	chain->node =
+		chain_head(SOCK(sk, skc_net.net)->ipv4.tcp_death_row.hashinfo, (__u32)chain->hash);
 }
 
 /* Steps to the next mini-socket with the chain's hash; 0 at the end. The list
@@ -46,8 +46,7 @@ static __always_inline struct inet_timewait_sock *next_in_chain(struct chain *ch
 	for (i = 0; i < CHAIN_MAX; i++) {
 		if (!node || (__u64)node & 1)
 			return 0;
-		common = (void *)node -
-			 bpf_core_field_offset(struct sock_common, skc_nulls_node);
+		common = (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
 		chain->node = node = BPF_CORE_READ(node, next);
 		if (BPF_CORE_READ(common, skc_state) == TCP_TIME_WAIT &&
 		    BPF_CORE_READ(common, skc_hash) == chain->hash)
@@ -85,7 +84,8 @@ static __always_inline bool became_timewait(const struct sock *sk)
 	       bpf_ntohs(BPF_CORE_READ(tw, tw_sport)) == sock_sport(sk);
 }
 
-static __always_inline void read_timewait(const struct inet_timewait_sock *tw, struct pw_lease *lease)
+static __always_inline void read_timewait(const struct inet_timewait_sock *tw,
+					  struct pw_lease *lease)
 {
 	lease->word.state = TCP_TIME_WAIT;
 	lease->word.substate = BPF_CORE_READ(tw, tw_substate);
@@ -129,7 +129,8 @@ static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
  * there: a timer that is not pending proves it.
  */
 static __always_inline void bear_timewait(const struct sock *sk, struct pw_lease *full,
-				 const struct inet_timewait_sock *tw, __u8 from, bool keeps_port)
+					  const struct inet_timewait_sock *tw, __u8 from,
+					  bool keeps_port)
 {
 	struct pw_lease lease = *full;
 	__u64 addr = (__u64)tw;
@@ -177,8 +178,7 @@ static __always_inline struct pw_lease *find_successor(const struct inet_timewai
 	for (i = 0; i < CHAIN_MAX; i++) {
 		if (!node || (__u64)node & 1)
 			return 0;
-		common = (void *)node -
-			 bpf_core_field_offset(struct sock_common, skc_nulls_node);
+		common = (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
 		if (BPF_CORE_READ(common, skc_state) == TCP_SYN_SENT &&
 		    BPF_CORE_READ(common, skc_hash) == hash &&
 		    BPF_CORE_READ(common, skc_dport) == dport &&
@@ -207,7 +207,7 @@ static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 		return;
 	if ((__s32)((__u32)bpf_jiffies64() - lease->expires) < 0) {
 		successor = find_successor(tw);
-		cause = successor	     ? PW_CAUSE_REUSED :
+		cause = successor	   ? PW_CAUSE_REUSED :
 			namespace_dies(tw) ? PW_CAUSE_NETNS :
 					     PW_CAUSE_KILLED;
 	}

@@ -103,8 +103,7 @@ static __always_inline void move_udp(const struct sock *sk, struct pw_lease *lea
 }
 
 /* connect() on a UDP socket is over, well or not. */
-static __always_inline void end_udp_connect(const struct sock *sk, struct pw_lease *lease,
-					    long ret)
+static __always_inline void end_udp_connect(const struct sock *sk, struct pw_lease *lease, long ret)
 {
 	__u16 port = PROBE(sk, skc_num);
 	__u8 at_exit;

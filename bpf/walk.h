@@ -13,7 +13,7 @@
  */
 
 static __always_inline void write_row(struct seq_file *seq, const struct sock *sk,
-			     const struct pw_lease *lease, __u8 from)
+				      const struct pw_lease *lease, __u8 from)
 {
 	struct pw_lease_record r = {};
 
@@ -45,7 +45,7 @@ static __always_inline __u8 found_origin(const struct sock *sk)
 }
 
 static __always_inline void found_lease(const struct sock *sk, __u8 protocol, __u64 cookie,
-			       struct pw_lease *lease)
+					struct pw_lease *lease)
 {
 	read_lease(sk, protocol, lease, 0);
 	forget_owner(sk, lease, 0);
@@ -85,7 +85,7 @@ static __always_inline void note_listener(const struct sock *sk)
 
 /* The entry is there; does it say what the socket says? */
 static __always_inline void compare_lease(struct seq_file *seq, const struct sock *sk,
-				 struct pw_lease *lease, __u8 state)
+					  struct pw_lease *lease, __u8 state)
 {
 	__u8 from = lease->word.state;
 
@@ -203,8 +203,8 @@ static __always_inline void walk_udp(struct seq_file *seq, struct sock *sk)
 		return;
 	found_lease(sk, IPPROTO_UDP, cookie, &lease);
 	lease.word.state = udp_state(sk);
-	lease.word.origin = sock_userlocks(sk) & SOCK_BINDPORT_LOCK ? PW_ORIGIN_BIND :
-								      PW_ORIGIN_UNKNOWN;
+	lease.word.origin =
+		sock_userlocks(sk) & SOCK_BINDPORT_LOCK ? PW_ORIGIN_BIND : PW_ORIGIN_UNKNOWN;
 	if (!insert_lease(&lease, BPF_NOEXIST))
 		write_row(seq, sk, &lease, 0);
 }
@@ -220,8 +220,8 @@ static __always_inline bool may_name(const struct pw_lease *lease, __u64 start_t
 	return lease->born >= pw_walk_began && start_time < lease->start_time;
 }
 
-static __always_inline void name_holder(struct seq_file *seq, const struct sock *sk, struct pw_lease *lease,
-			       struct task_struct *task)
+static __always_inline void name_holder(struct seq_file *seq, const struct sock *sk,
+					struct pw_lease *lease, struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	__u64 start_time = BPF_CORE_READ(leader, start_boottime);
@@ -241,7 +241,8 @@ static __always_inline void name_holder(struct seq_file *seq, const struct sock 
 
 /* A descriptor: finds the holder of what the socket tables showed, and the
  * sockets that are in no table because they are bound and nothing else. */
-static __always_inline void walk_file(struct seq_file *seq, struct sock *sk, struct task_struct *task)
+static __always_inline void walk_file(struct seq_file *seq, struct sock *sk,
+				      struct task_struct *task)
 {
 	__u8 protocol = (__u8)sock_protocol(sk, 0);
 	struct pw_lease *known, lease = {};

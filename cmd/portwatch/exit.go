@@ -74,8 +74,7 @@ func diagnose(err error) fields.ErrorReport {
 			break
 		}
 	}
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if usage, ok := errors.AsType[*usageError](err); ok {
 		report.Hint = usage.hint()
 	}
 	return report

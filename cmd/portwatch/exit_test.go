@@ -76,8 +76,11 @@ func TestDocumentsFitTheirSchemas(t *testing.T) {
 		args   string
 		schema fields.Schemer
 	}{
-		{"top --batch -o jsonl", fields.Top}, {"events -o jsonl", fields.Event},
-		{"doctor -o json", fields.Doctor}, {"self -o json", fields.Self}, {"version -o json", fields.Version},
+		{"top --batch -o jsonl", fields.Top},
+		{"events -o jsonl", fields.Event},
+		{"doctor -o json", fields.Doctor},
+		{"self -o json", fields.Self},
+		{"version -o json", fields.Version},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {

@@ -135,6 +135,11 @@ func (f *filter) owner(o *aggregate.OwnerInfo) bool {
 		len(f.pods) > 0 && !slices.Contains(f.pods, o.PodNamespace+"/"+o.Pod):
 		return false
 	}
+	return f.place(o)
+}
+
+// place reports whether the owner's cgroup and container are shown.
+func (f *filter) place(o *aggregate.OwnerInfo) bool {
 	within := func(path string) bool {
 		path = strings.TrimRight(path, "/")
 		return o.Cgroup != "" && (o.Cgroup == path || strings.HasPrefix(o.Cgroup, path+"/"))

@@ -124,12 +124,17 @@ func TestSelfTestNeedsAWholeKey(t *testing.T) {
 
 func TestVerdictsFindTheirHooks(t *testing.T) {
 	hooks := []fields.HookReport{
-		{Hook: "twin", State: "attached"}, {Hook: "twin", State: "attached"},
-		{Hook: "refused", State: "refused"}, {Hook: "new", State: "attached"}, {Hook: "last", State: "attached"},
+		{Hook: "twin", State: "attached"},
+		{Hook: "twin", State: "attached"},
+		{Hook: "refused", State: "refused"},
+		{Hook: "new", State: "attached"},
+		{Hook: "last", State: "attached"},
 	}
 	addVerdicts(hooks, []tracer.SelfTestResult{
-		{Hook: "gone", Verdict: tracer.VerdictFired}, {Hook: "twin", Verdict: tracer.VerdictFired},
-		{Hook: "twin", Verdict: tracer.VerdictSilent, Detail: "no event"}, {Hook: "refused", Verdict: tracer.VerdictFired},
+		{Hook: "gone", Verdict: tracer.VerdictFired},
+		{Hook: "twin", Verdict: tracer.VerdictFired},
+		{Hook: "twin", Verdict: tracer.VerdictSilent, Detail: "no event"},
+		{Hook: "refused", Verdict: tracer.VerdictFired},
 		{Hook: "last", Verdict: tracer.VerdictFired},
 	})
 	want := []string{"fired", "silent", "", "", "fired"}

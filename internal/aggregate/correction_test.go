@@ -97,19 +97,23 @@ func TestCorrections(t *testing.T) {
 		},
 		{
 			"gone outside a resync",
-			[]event.Event{allocate(1, tcp(1)), gone(2, tcp(1))}, "p100\n", false,
+			[]event.Event{allocate(1, tcp(1)), gone(2, tcp(1))},
+			"p100\n", false,
 		},
 		{
 			"gone, but an event spoke since",
-			[]event.Event{allocate(3, tcp(1)), gone(2, tcp(1))}, "p100 ESTABLISHED=1\n", false,
+			[]event.Event{allocate(3, tcp(1)), gone(2, tcp(1))},
+			"p100 ESTABLISHED=1\n", false,
 		},
 		{
 			"gone in a resync buries",
-			[]event.Event{allocate(1, tcp(1)), begin(10), gone(10.1, tcp(1)), holds(5, tcp(1)), end(11)}, "p100\n", true,
+			[]event.Event{allocate(1, tcp(1)), begin(10), gone(10.1, tcp(1)), holds(5, tcp(1)), end(11)},
+			"p100\n", true,
 		},
 		{
 			"holds outside a resync",
-			[]event.Event{holds(2, tcp(1))}, "p100 ESTABLISHED=1\n", false,
+			[]event.Event{holds(2, tcp(1))},
+			"p100 ESTABLISHED=1\n", false,
 		},
 		{
 			"a row finds an owner",

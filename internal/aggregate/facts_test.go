@@ -157,8 +157,11 @@ func TestWindow(t *testing.T) {
 		from, at float64
 		want     time.Duration
 	}{
-		{100, 100, 0}, {100, 100.5, 500 * time.Millisecond}, {100, 109.5, 9500 * time.Millisecond},
-		{100, 250.25, 9250 * time.Millisecond}, {0, 5, 5 * time.Second},
+		{100, 100, 0},
+		{100, 100.5, 500 * time.Millisecond},
+		{100, 109.5, 9500 * time.Millisecond},
+		{100, 250.25, 9250 * time.Millisecond},
+		{0, 5, 5 * time.Second},
 	}
 	for _, tt := range tests {
 		if got := window(sec(tt.from), sec(tt.at)); got != tt.want {
@@ -183,7 +186,8 @@ func TestAttribution(t *testing.T) {
 		{"one without expiry", []event.Event{dated(1, 31), dated(2, 0)}, 0, false},
 		{
 			"the last one ends early",
-			[]event.Event{dated(1, 31), dated(2, 61), release(2, 2, event.CauseKilled)}, 29 * time.Second, true,
+			[]event.Event{dated(1, 31), dated(2, 61), release(2, 2, event.CauseKilled)},
+			29 * time.Second, true,
 		},
 		{"all have ended", []event.Event{dated(1, 31), release(2, 1, event.CauseExpired)}, 0, false},
 		{"overdue", []event.Event{dated(1, 31), tick(40)}, 0, true},

@@ -12,12 +12,7 @@ func (l *Ledger) sweep(keep time.Duration) {
 	l.swept = l.now
 	l.version++ // a cached snapshot may name who is forgotten now
 	quiet := func(used event.Time) bool { return used+event.Time(keep) <= l.now }
-	for i := range l.accounts.next {
-		a := l.accounts.at(i)
-		if a.live && a.leases == 0 && a.remembered == 0 && quiet(a.used) {
-			l.closeAccount(i)
-		}
-	}
+	l.sweepAccounts(quiet)
 	for i := range l.owners.next {
 		o := l.owners.at(i)
 		if o.info != nil && o.accounts == 0 && quiet(o.used) {
@@ -28,6 +23,17 @@ func (l *Ledger) sweep(keep time.Duration) {
 	for i := range l.namespaces.next {
 		if ns := l.namespaces.at(i); ns.gone && ns.accounts == 0 {
 			l.namespaces.drop(i)
+		}
+	}
+}
+
+// sweepAccounts closes accounts before their owners are looked at: an owner
+// with an account stays.
+func (l *Ledger) sweepAccounts(quiet func(event.Time) bool) {
+	for i := range l.accounts.next {
+		a := l.accounts.at(i)
+		if a.live && a.leases == 0 && a.remembered == 0 && quiet(a.used) {
+			l.closeAccount(i)
 		}
 	}
 }

@@ -23,9 +23,10 @@ func (u *unknownTimeWait) add(expires event.Time) {
 
 func (u *unknownTimeWait) remove(expires event.Time) {
 	u.leases--
-	if expires == 0 {
+	switch expires {
+	case 0:
 		u.undated--
-	} else if expires == u.latest {
+	case u.latest:
 		u.stale = true
 	}
 	if u.leases == 0 {

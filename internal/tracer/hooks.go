@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -35,24 +36,40 @@ type hook struct {
 // hooks is the one table of what is attached, in this order. The tracepoint
 // set follows kernel.md §7.5: everything in it works without trampolines.
 var hooks = [...]hook{
-	{program: "pw_destroy", on: onTracepoint, targets: []string{"tcp_destroy_sock"}, required: true,
-		lacks: "release of TCP ports that were bound by number"},
-	{program: "pw_set_state", on: onTracepoint, targets: []string{"inet_sock_set_state"}, required: true,
-		lacks: "TCP"},
-	{program: "pw_set_state2", on: onTracepoint, targets: []string{"inet_sock_set_state"},
-		lacks: "state changes that a softirq makes in the middle of another: a walk finds them"},
-	{program: "pw_destroy2", on: onTracepoint, targets: []string{"tcp_destroy_sock"},
-		lacks: "releases likewise"},
-	{program: "pw_retransmit", on: onTracepoint, targets: []string{"tcp_retransmit_skb"},
-		lacks: "the port of a connect() whose SYN is not answered"},
-	{program: "pw_timer_cancel", on: onTracepoint, targets: []string{"timer_cancel"}, timer: true,
-		lacks: "the moment at which a TIME_WAIT ends: it is computed"},
-	{program: "pw_connect_x", on: onSyscall, targets: []string{"connect"},
-		lacks: "errno of a refused connect(), UDP connect()"},
+	{
+		program: "pw_destroy", on: onTracepoint, targets: []string{"tcp_destroy_sock"}, required: true,
+		lacks: "release of TCP ports that were bound by number",
+	},
+	{
+		program: "pw_set_state", on: onTracepoint, targets: []string{"inet_sock_set_state"}, required: true,
+		lacks: "TCP",
+	},
+	{
+		program: "pw_set_state2", on: onTracepoint, targets: []string{"inet_sock_set_state"},
+		lacks: "state changes that a softirq makes in the middle of another: a walk finds them",
+	},
+	{
+		program: "pw_destroy2", on: onTracepoint, targets: []string{"tcp_destroy_sock"},
+		lacks: "releases likewise",
+	},
+	{
+		program: "pw_retransmit", on: onTracepoint, targets: []string{"tcp_retransmit_skb"},
+		lacks: "the port of a connect() whose SYN is not answered",
+	},
+	{
+		program: "pw_timer_cancel", on: onTracepoint, targets: []string{"timer_cancel"}, timer: true,
+		lacks: "the moment at which a TIME_WAIT ends: it is computed",
+	},
+	{
+		program: "pw_connect_x", on: onSyscall, targets: []string{"connect"},
+		lacks: "errno of a refused connect(), UDP connect()",
+	},
 	{program: "pw_bind_x", on: onSyscall, targets: []string{"bind"}, lacks: "refused bind()"},
 	{program: "pw_listen_x", on: onSyscall, targets: []string{"listen"}, lacks: "refused listen()"},
-	{program: "pw_send_x", on: onSyscall, targets: []string{"sendto", "sendmsg", "sendmmsg"},
-		lacks: "refused UDP send"},
+	{
+		program: "pw_send_x", on: onSyscall, targets: []string{"sendto", "sendmsg", "sendmmsg"},
+		lacks: "refused UDP send",
+	},
 	{program: "pw_post_bind4", on: onCgroup, lacks: "bind() on IPv4 until the next walk"},
 	{program: "pw_post_bind6", on: onCgroup, lacks: "bind() on IPv6 until the next walk"},
 	{program: "pw_connect4", on: onCgroup, lacks: "owner of a UDP port taken by connect()"},
@@ -60,8 +77,10 @@ var hooks = [...]hook{
 	{program: "pw_sendmsg4", on: onCgroup, lacks: "UDP ports taken by send until the next walk"},
 	{program: "pw_sendmsg6", on: onCgroup, lacks: "UDP ports taken by send on IPv6 until the next walk"},
 	{program: "pw_sock_release", on: onCgroup, lacks: "release of UDP ports until the next walk"},
-	{program: "pw_exit", on: onTracepoint, targets: []string{"sched_process_exit"},
-		lacks: "the exit of an owner"},
+	{
+		program: "pw_exit", on: onTracepoint, targets: []string{"sched_process_exit"},
+		lacks: "the exit of an owner",
+	},
 }
 
 // attach attaches a loaded program to every place of the hook.
@@ -99,11 +118,7 @@ func (h *hook) place() string {
 	case onTracepoint:
 		return "tp_btf/" + h.targets[0]
 	case onSyscall:
-		place := "sys_exit_" + h.targets[0]
-		for _, t := range h.targets[1:] {
-			place += "," + t
-		}
-		return place
+		return "sys_exit_" + strings.Join(h.targets, ",")
 	}
 	return "cgroup/" + h.program[len("pw_"):]
 }

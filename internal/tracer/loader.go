@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -221,12 +222,7 @@ func (p *probes) unwanted(h *hook, o Options) string {
 }
 
 func (o Options) leavesOut(program string) bool {
-	for _, name := range o.without {
-		if name == program {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.without, program)
 }
 
 // set changes one of the object's variables while it runs.

@@ -215,8 +215,11 @@ func TestSheetQuotes(t *testing.T) {
 		one("b", "", "", Integer, func(*Context, *string) Value { return Count(1000) }),
 	})
 	tests := []struct{ in, want string }{
-		{"plain", "plain,1000\n"}, {"", ",1000\n"}, {`a,"b`, `"a,""b",1000` + "\n"},
-		{"=cmd()", `"'=cmd()",1000` + "\n"}, {"a\nb", "\"a\nb\",1000\n"},
+		{"plain", "plain,1000\n"},
+		{"", ",1000\n"},
+		{`a,"b`, `"a,""b",1000` + "\n"},
+		{"=cmd()", `"'=cmd()",1000` + "\n"},
+		{"a\nb", "\"a\nb\",1000\n"},
 	}
 	for _, tt := range tests {
 		if got := string(sheet.AppendRow(nil, nil, &tt.in)); got != tt.want {

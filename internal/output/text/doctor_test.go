@@ -35,11 +35,13 @@ func TestDoctorOpensWithTheMode(t *testing.T) {
 	}{
 		{"fine", fields.DoctorReport{Mode: event.ModeFull}, "Mode full works here.\n"},
 		{
-			"with limits", fields.DoctorReport{Mode: event.ModeTracepoint, Unavailable: []string{"a", "b"}},
+			"with limits",
+			fields.DoctorReport{Mode: event.ModeTracepoint, Unavailable: []string{"a", "b"}},
 			"Mode tracepoint works here. It cannot know: a; b.\n",
 		},
 		{
-			"stand-in", fields.DoctorReport{Mode: event.ModeDiag, Reason: "no BTF", Unavailable: []string{"a"}},
+			"stand-in",
+			fields.DoctorReport{Mode: event.ModeDiag, Reason: "no BTF", Unavailable: []string{"a"}},
 			"Only mode diag works here: no BTF. It cannot know: a.\n",
 		},
 		{"nothing", fields.DoctorReport{Reason: "no sock_diag"}, "No mode works here: no sock_diag.\n"},

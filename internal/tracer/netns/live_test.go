@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,12 +121,9 @@ func TestListFindsMount(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := netns.Namespace{Inode: ns.Inode(), Path: path}
-	for _, got := range list.Namespaces {
-		if got == want {
-			return
-		}
+	if !slices.Contains(list.Namespaces, want) {
+		t.Errorf("%+v is missing in %+v", want, list)
 	}
-	t.Errorf("%+v is missing in %+v", want, list)
 }
 
 func TestDoRefusesAnotherNamespace(t *testing.T) {

@@ -74,8 +74,13 @@ func TestParseNumber(t *testing.T) {
 		want int
 		ok   bool
 	}{
-		{"0", 0, true}, {"2", 2, true}, {"2147483647", 2147483647, true},
-		{"2147483648", 0, false}, {"-1", 0, false}, {"", 0, false}, {"1 2", 0, false},
+		{"0", 0, true},
+		{"2", 2, true},
+		{"2147483647", 2147483647, true},
+		{"2147483648", 0, false},
+		{"-1", 0, false},
+		{"", 0, false},
+		{"1 2", 0, false},
 	}
 	for _, tt := range tests {
 		if got, err := parseNumber(tt.text); got != tt.want || (err == nil) != tt.ok {

@@ -3,6 +3,7 @@ package sockdiag_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -206,7 +207,7 @@ func TestConnServesManyDumps(t *testing.T) {
 func dumpTwice(c *sockdiag.Conn) error {
 	r := sockdiag.Request{Family: event.IPv4, Protocol: event.TCP}
 	enough, seen := fmt.Errorf("enough"), 0
-	if err := c.Dump(context.Background(), r, func(*sockdiag.Socket) error { return enough }); err != enough {
+	if err := c.Dump(context.Background(), r, func(*sockdiag.Socket) error { return enough }); !errors.Is(err, enough) {
 		return fmt.Errorf("first dump: %w", err)
 	}
 	if err := c.Dump(context.Background(), r, func(*sockdiag.Socket) error { seen++; return nil }); err != nil {

@@ -100,11 +100,10 @@ func familyOf(addr netip.Addr) event.Family {
 // that state is in no other table that a dump walks.
 func stateOf(protocol event.Protocol, kernel uint8, timer Timer) (event.State, event.Substate) {
 	state := event.State(kernel)
+	if protocol == event.UDP {
+		return udpStateOf(state), 0
+	}
 	switch {
-	case protocol == event.UDP && state == event.StateEstablished:
-		return event.StateConnected, 0
-	case protocol == event.UDP && state == event.StateClose:
-		return event.StateUnconnected, 0
 	case protocol != event.TCP:
 		return event.StateUnknown, 0
 	case timer == TimerTimeWait && (state == event.StateFinWait2 || state == event.StateTimeWait):
@@ -117,6 +116,17 @@ func stateOf(protocol event.Protocol, kernel uint8, timer Timer) (event.State, e
 		return state, 0
 	}
 	return event.StateUnknown, 0
+}
+
+// udpStateOf: UDP borrows two of TCP's numbers.
+func udpStateOf(state event.State) event.State {
+	switch state {
+	case event.StateEstablished:
+		return event.StateConnected
+	case event.StateClose:
+		return event.StateUnconnected
+	}
+	return event.StateUnknown
 }
 
 // attributes reads struct nlattr after struct nlattr: length with header,

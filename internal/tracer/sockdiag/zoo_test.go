@@ -70,7 +70,8 @@ func (s *sockets) closeAll() {
 	}
 }
 
-func v4(addr [4]byte, port int) unix.Sockaddr  { return &unix.SockaddrInet4{Addr: addr, Port: port} }
+func v4(addr [4]byte, port int) unix.Sockaddr { return &unix.SockaddrInet4{Addr: addr, Port: port} }
+
 func v6(addr [16]byte, port int) unix.Sockaddr { return &unix.SockaddrInet6{Addr: addr, Port: port} }
 
 // zoo opens one socket of each kind.

@@ -63,65 +63,52 @@ func (p *player) add(fd int) {
 	p.reply.Slot = p.next
 }
 
-func (p *player) obey(r *request) error {
-	fd := p.fds[r.Slot]
-	switch r.Op {
-	case "hello", "exec":
-		return nil
-	case "socket":
-		return p.socket(r.Name)
-	case "bind":
-		return unix.Bind(fd, sockaddr(r.Addr))
-	case "listen":
-		return unix.Listen(fd, r.Arg)
-	case "connect":
-		return unix.Connect(fd, sockaddr(r.Addr))
-	case "threadconnect":
-		return onThread(r.Name, func() error { return unix.Connect(fd, sockaddr(r.Addr)) })
-	case "disconnect":
-		return disconnect(fd)
-	case "accept":
-		return p.accept(fd)
-	case "sendto":
+// orders are what an actor can be told, by request.Op.
+var orders = map[string]func(p *player, fd int, r *request) error{
+	"hello":      func(*player, int, *request) error { return nil },
+	"exec":       func(*player, int, *request) error { return nil }, // once it is answered
+	"socket":     func(p *player, _ int, r *request) error { return p.socket(r.Name) },
+	"bind":       func(_ *player, fd int, r *request) error { return unix.Bind(fd, sockaddr(r.Addr)) },
+	"listen":     func(_ *player, fd int, r *request) error { return unix.Listen(fd, r.Arg) },
+	"connect":    func(_ *player, fd int, r *request) error { return unix.Connect(fd, sockaddr(r.Addr)) },
+	"disconnect": func(_ *player, fd int, _ *request) error { return disconnect(fd) },
+	"accept":     func(p *player, fd int, _ *request) error { return p.accept(fd) },
+	"sendto": func(_ *player, fd int, r *request) error {
 		return unix.Sendto(fd, []byte{1}, 0, sockaddr(r.Addr))
-	case "set":
-		return unix.SetsockoptInt(fd, r.Arg, r.Arg2, r.Count)
-	case "linger0":
+	},
+	"set": func(_ *player, fd int, r *request) error { return unix.SetsockoptInt(fd, r.Arg, r.Arg2, r.Count) },
+	"linger0": func(_ *player, fd int, _ *request) error {
 		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	case "nonblock":
-		return unix.SetNonblock(fd, true)
-	case "shutdown":
-		return unix.Shutdown(fd, r.Arg)
-	case "eof":
+	},
+	"nonblock": func(_ *player, fd int, _ *request) error { return unix.SetNonblock(fd, true) },
+	"shutdown": func(_ *player, fd int, r *request) error { return unix.Shutdown(fd, r.Arg) },
+	"eof": func(_ *player, fd int, _ *request) error {
 		_, err := unix.Read(fd, make([]byte, 1))
 		return err
-	case "close":
-		return unix.Close(fd)
-	case "name":
-		return p.name(fd)
-	case "cookie":
-		return p.cookie(fd)
-	}
-	return p.obeyMore(r, fd)
-}
-
-func (p *player) obeyMore(r *request, fd int) error {
-	switch r.Op {
-	case "serve":
+	},
+	"close":   func(_ *player, fd int, _ *request) error { return unix.Close(fd) },
+	"name":    func(p *player, fd int, _ *request) error { return p.name(fd) },
+	"cookie":  func(p *player, fd int, _ *request) error { return p.cookie(fd) },
+	"pass":    func(_ *player, fd int, r *request) error { return pass(fd, r.Name) },
+	"receive": func(p *player, _ int, r *request) error { return p.receive(r.Name) },
+	"exhaust": func(p *player, _ int, r *request) error { return p.exhaust(r) },
+	"repeat":  func(_ *player, _ int, r *request) error { return repeat(r) },
+	"drop":    func(*player, int, *request) error { return dropCapabilities() },
+	"serve": func(_ *player, fd int, _ *request) error {
 		go serve(fd)
 		return nil
-	case "pass":
-		return pass(fd, r.Name)
-	case "receive":
-		return p.receive(r.Name)
-	case "exhaust":
-		return p.exhaust(r)
-	case "repeat":
-		return repeat(r)
-	case "drop":
-		return dropCapabilities()
+	},
+	"threadconnect": func(_ *player, fd int, r *request) error {
+		return onThread(r.Name, func() error { return unix.Connect(fd, sockaddr(r.Addr)) })
+	},
+}
+
+func (p *player) obey(r *request) error {
+	order, known := orders[r.Op]
+	if !known {
+		return syscall.ENOSYS
 	}
-	return syscall.ENOSYS
+	return order(p, p.fds[r.Slot], r)
 }
 
 func (p *player) socket(kind string) error {

@@ -88,18 +88,21 @@ func TestFindHierarchy(t *testing.T) {
 		{"none", fstest.MapFS{"sys/fs/cgroup": dir(1)}, 0},
 		{
 			"version 2",
-			fstest.MapFS{"sys/fs/cgroup": dir(1), "sys/fs/cgroup/cgroup.controllers": file, "sys/fs/cgroup/mark": dir(7)}, 7,
+			fstest.MapFS{"sys/fs/cgroup": dir(1), "sys/fs/cgroup/cgroup.controllers": file, "sys/fs/cgroup/mark": dir(7)},
+			7,
 		},
 		{
 			"hybrid",
 			fstest.MapFS{
 				"sys/fs/cgroup": dir(1), "sys/fs/cgroup/unified": dir(1),
 				"sys/fs/cgroup/unified/cgroup.controllers": file, "sys/fs/cgroup/unified/mark": dir(8),
-			}, 8,
+			},
+			8,
 		},
 		{
 			"a container's part",
-			fstest.MapFS{"sys/fs/cgroup": dir(500), "sys/fs/cgroup/cgroup.controllers": file, "sys/fs/cgroup/mark": dir(7)}, 0,
+			fstest.MapFS{"sys/fs/cgroup": dir(500), "sys/fs/cgroup/cgroup.controllers": file, "sys/fs/cgroup/mark": dir(7)},
+			0,
 		},
 	}
 	for _, tt := range tests {

@@ -26,7 +26,8 @@ func TestContainerLabel(t *testing.T) {
 		{"odd log name", fstest.MapFS{"var/log/containers/api-" + hexID + ".log": link("/y")}, label{}},
 		{"docker", fstest.MapFS{docker: text(`{"ID":"x","Name":"/web","Config":{"Labels":{}}}`)}, label{container: "web"}},
 		{
-			"docker with labels", fstest.MapFS{docker: text(`{"Name":"/k8s_x","Config":{"Labels":{
+			"docker with labels",
+			fstest.MapFS{docker: text(`{"Name":"/k8s_x","Config":{"Labels":{
 				"io.kubernetes.container.name":"c","io.kubernetes.pod.name":"p","io.kubernetes.pod.namespace":"n",
 				"io.kubernetes.pod.uid":"u"}}}`)},
 			label{container: "c", pod: "p", namespace: "n", podUID: "u"},
@@ -34,7 +35,8 @@ func TestContainerLabel(t *testing.T) {
 		{"docker, half written", fstest.MapFS{docker: text(`{"Name":"/w`)}, label{}},
 		{"docker, nameless", fstest.MapFS{docker: text(`{}`)}, label{}},
 		{
-			"podman", fstest.MapFS{storage + "containers.json": text(
+			"podman",
+			fstest.MapFS{storage + "containers.json": text(
 				`[{"id":"` + otherID + `","names":["db"]},{"id":"` + hexID + `","names":["web"],"layer":"x"}]`)},
 			label{container: "web"},
 		},
@@ -75,8 +77,10 @@ func TestLabelIsLookedForAgain(t *testing.T) {
 	l := newLabels(host)
 	const file = "var/log/containers/p_n_c-" + hexID + ".log"
 	named := func() bool { return l.container(hexID) != label{} }
-	if named() || named() { // questions 1 and 2 look
-		t.Fatal("a name out of nothing")
+	for range 2 { // questions 1 and 2 look
+		if named() {
+			t.Fatal("a name out of nothing")
+		}
 	}
 	host[file] = link("/x")
 	if named() {

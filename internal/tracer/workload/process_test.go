@@ -59,7 +59,8 @@ func TestReadProcess(t *testing.T) {
 		want  process
 	}{
 		{
-			"the owner's", event.Owner{PID: 40, StartTime: start + 9_999_999, Comm: event.CommOf("cat")},
+			"the owner's",
+			event.Owner{PID: 40, StartTime: start + 9_999_999, Comm: event.CommOf("cat")},
 			process{exe: "/usr/bin/cat", groups: groups},
 		},
 		{"a later one", event.Owner{PID: 40, StartTime: start - 1, Comm: event.CommOf("cat")}, process{}},
@@ -87,24 +88,38 @@ func TestMemberships(t *testing.T) {
 		current    string
 		id         identity
 	}{
-		{"version 2", "0::/system.slice/a.service\n", memberships{unified: "/system.slice/a.service"},
-			"/system.slice/a.service", identity{unit: "a.service"}},
-		{"ended group", "0::/docker/" + hexID + " (deleted)\n", memberships{unified: "/docker/" + hexID},
-			"/docker/" + hexID, identity{container: hexID}},
+		{
+			"version 2", "0::/system.slice/a.service\n",
+			memberships{unified: "/system.slice/a.service"},
+			"/system.slice/a.service",
+			identity{unit: "a.service"},
+		},
+		{
+			"ended group", "0::/docker/" + hexID + " (deleted)\n",
+			memberships{unified: "/docker/" + hexID},
+			"/docker/" + hexID,
+			identity{container: hexID},
+		},
 		{
 			"version 1", "5:pids:/docker/" + hexID + "\n4:cpu,cpuacct:/a\n3:freezer:/b\n1:name=systemd:/init.scope\n",
 			memberships{systemd: "/init.scope", others: []string{"/docker/" + hexID, "/a"}},
-			"/init.scope", identity{container: hexID},
+			"/init.scope",
+			identity{container: hexID},
 		},
 		{
 			"hybrid", "2:memory:/x.service\n1:name=systemd:/system.slice/a.service\n0::/system.slice/a.service\n",
 			memberships{
 				unified: "/system.slice/a.service", systemd: "/system.slice/a.service", others: []string{"/x.service"},
 			},
-			"/system.slice/a.service", identity{unit: "a.service"},
+			"/system.slice/a.service",
+			identity{unit: "a.service"},
 		},
-		{"only other controllers know a unit", "2:memory:/x.service\n0::/\n",
-			memberships{unified: "/", others: []string{"/x.service"}}, "/", identity{}},
+		{
+			"only other controllers know a unit", "2:memory:/x.service\n0::/\n",
+			memberships{unified: "/", others: []string{"/x.service"}},
+			"/",
+			identity{},
+		},
 		{"another root", "0::/../a.service\n", memberships{unified: "/../a.service"}, "", identity{unit: "a.service"}},
 		{"path with colons", "0::/a:b:c\n", memberships{unified: "/a:b:c"}, "/a:b:c", identity{}},
 		{"cut and garbage", "x\n1:2\n0::/a.serv", memberships{}, "", identity{}},
