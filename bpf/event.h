@@ -98,6 +98,7 @@ enum pw_drop {
 	PW_DROP_FOLDED = 36, /* failures counted without their addresses */
 	PW_RESCUED_STATE, /* no loss: events that the second program took over */
 	PW_RESCUED_DESTROY,
+	PW_TIMERS, /* no loss: timers of the whole host that stopped */
 	PW_DROP_MAX = 40,
 };
 
@@ -151,6 +152,7 @@ struct pw_lease_record {
 	__u64 time;
 	__u64 sock_cgroup;
 	__u64 search_ns; /* 0 if not measured */
+	__u64 tw; /* address of the mini-socket of a TIME_WAIT */
 	struct pw_lease lease;
 	__u8 thread_comm[16];
 	__u32 jiffies; /* low half, at `time` */

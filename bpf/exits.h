@@ -96,7 +96,7 @@ static __always_inline void end_listen(struct pw_call *call)
 
 	call->sk = 0;
 	if (lease && take_port(sk, lease) && claim(lease, call->cookie))
-		tell_allocation(sk, lease);
+		tell_allocation(sk, lease, 0);
 }
 
 static __always_inline void on_listen_exit(long ret)
@@ -167,7 +167,7 @@ static __always_inline void end_connect(const struct sock *sk, struct pw_lease *
 	else if (lease->protocol == IPPROTO_UDP)
 		end_udp_connect(sk, lease, ret);
 	else if (take_port(sk, lease) && claim(lease, cookie))
-		tell_allocation(sk, lease);
+		tell_allocation(sk, lease, 0);
 }
 
 /* connect() is over. What port came of it is told with the thread's name. */

@@ -49,6 +49,7 @@ static __always_inline void fill_lease_record(struct pw_lease_record *r, const s
 	r->time = now;
 	r->sock_cgroup = sock_cgroup(sk, btf);
 	r->search_ns = 0;
+	r->tw = 0;
 	__builtin_memcpy(&r->lease, lease, sizeof(r->lease));
 	r->jiffies = (__u32)bpf_jiffies64();
 	read_net_range(sk, &r->net_low, &r->net_high, btf);
@@ -71,14 +72,17 @@ static __always_inline void tell_lease(const struct sock *sk, const struct pw_le
 	submit_news(r);
 }
 
-/* Tells an allocation in the system call that made it. */
-static __always_inline void tell_allocation(const struct sock *sk, const struct pw_lease *lease)
+/* Tells an allocation in the system call that made it. search_ns is how long
+ * the kernel looked for the port, 0 if that was not measured. */
+static __always_inline void tell_allocation(const struct sock *sk, const struct pw_lease *lease,
+					    __u64 search_ns)
 {
 	struct pw_lease_record *r = reserve(pw_news, pw_lease_record, PW_ALLOCATE);
 
 	if (!r)
 		return;
 	fill_lease_record(r, sk, lease, bpf_ktime_get_boot_ns(), 0);
+	r->search_ns = search_ns;
 	read_thread_comm(r->thread_comm);
 	r->tid = (__u32)bpf_get_current_pid_tgid();
 	r->kind = PW_ALLOCATE;

@@ -78,6 +78,7 @@ int BPF_PROG(pw_retransmit, struct sock *sk)
 SEC("tp_btf/timer_cancel")
 int BPF_PROG(pw_timer_cancel, struct timer_list *timer)
 {
+	count_timer();
 	if ((__u64)timer->function == pw_tw_handler)
 		end_timewait((void *)timer -
 			     bpf_core_field_offset(struct inet_timewait_sock, tw_timer));
@@ -175,6 +176,16 @@ int pw_sock_release(struct bpf_sock *ctx)
 {
 	if (ctx->protocol == IPPROTO_UDP)
 		on_udp_release(bpf_get_socket_cookie(ctx));
+	return 1;
+}
+
+/* How long the kernel looks for a port: between SYN_SENT and here, before the
+ * SYN is sent. Attached while a pool runs full. */
+SEC("sockops")
+int pw_sockops(struct bpf_sock_ops *ctx)
+{
+	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->sk)
+		on_port_found(plain(ctx->sk), bpf_get_socket_cookie(ctx));
 	return 1;
 }
 

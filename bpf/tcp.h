@@ -242,3 +242,17 @@ static __always_inline void on_syn_retransmit(struct sock *sk)
 	if (lease && take_port(sk, lease))
 		tell_late(sk, lease);
 }
+
+/* The port is chosen, the SYN not yet sent: process context of connect(). */
+static __always_inline void on_port_found(const struct sock *sk, __u64 cookie)
+{
+	struct pw_lease *lease = find_lease(cookie);
+	__u64 began;
+
+	if (!lease || lease->word.flags & PW_TOLD)
+		return;
+	began = lease->changed;
+	lease->local_port = PROBE(sk, skc_num);
+	if (lease->local_port && claim(lease, cookie))
+		tell_allocation(sk, lease, bpf_ktime_get_boot_ns() - began);
+}

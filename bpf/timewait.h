@@ -97,6 +97,23 @@ static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease, __
 	count_map_error(PW_DROP_TIMEWAIT, bpf_map_update_elem(&pw_timewait, &tw, lease, flags));
 }
 
+/* A birth, or a renewal: then `from` is TIME_WAIT. */
+static __always_inline void tell_timewait(const struct pw_lease *lease, __u64 tw, __u8 from)
+{
+	struct pw_lease_record *r = reserve(pw_news, pw_lease_record, PW_TIME_WAIT);
+
+	if (!r)
+		return;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->time = lease->changed;
+	r->tw = tw;
+	__builtin_memcpy(&r->lease, lease, sizeof(r->lease));
+	r->jiffies = (__u32)bpf_jiffies64();
+	r->kind = PW_TIME_WAIT;
+	r->from = from;
+	submit_news(r);
+}
+
 static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
 				       const struct pw_lease *successor, __u64 early_tw)
 {
@@ -143,7 +160,7 @@ static __always_inline void bear_timewait(const struct sock *sk, struct pw_lease
 		change_state(full, from, PW_STATE_BOUND);
 	}
 	insert_timewait(addr, &lease, BPF_ANY);
-	tell_lease(sk, &lease, PW_TIME_WAIT, from, 1);
+	tell_timewait(&lease, addr, from);
 	if (!keeps_port)
 		bpf_map_delete_elem(&pw_leases, &lease.cookie);
 	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) && !bpf_map_delete_elem(&pw_timewait, &addr))
@@ -218,22 +235,6 @@ static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 		tell_death(&copy, cause, successor, 0);
 }
 
-/* A mini-socket has no struct sock to read the rest from. */
-static __always_inline void tell_renewal(const struct pw_lease *lease)
-{
-	struct pw_lease_record *r = reserve(pw_news, pw_lease_record, PW_TIME_WAIT);
-
-	if (!r)
-		return;
-	__builtin_memset(r, 0, sizeof(*r));
-	r->time = lease->changed;
-	__builtin_memcpy(&r->lease, lease, sizeof(r->lease));
-	r->jiffies = (__u32)bpf_jiffies64();
-	r->kind = PW_TIME_WAIT;
-	r->from = TCP_TIME_WAIT;
-	submit_news(r);
-}
-
 /* Did a timer that stopped early start again? The memory of mini-sockets is
  * never anything else, so the address may be read; the cookie says whose it is. */
 static __always_inline void check_timewait(struct pw_check *check)
@@ -252,5 +253,5 @@ static __always_inline void check_timewait(struct pw_check *check)
 	}
 	read_timewait(tw, lease);
 	lease->changed = bpf_ktime_get_boot_ns();
-	tell_renewal(lease);
+	tell_timewait(lease, addr, TCP_TIME_WAIT);
 }

@@ -58,7 +58,7 @@ static __always_inline void on_bound(const struct sock *sk, __u64 cookie)
 	lease.word.flags |= PW_TOLD;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	insert_lease(&lease, BPF_ANY);
-	tell_allocation(sk, &lease);
+	tell_allocation(sk, &lease, 0);
 }
 
 /*
@@ -118,7 +118,7 @@ static __always_inline void end_udp_connect(const struct sock *sk, struct pw_lea
 	lease->word.state = udp_state(sk);
 	lease->changed = bpf_ktime_get_boot_ns();
 	if (claim(lease, sock_cookie(sk, 0)))
-		tell_allocation(sk, lease);
+		tell_allocation(sk, lease, 0);
 }
 
 /* A send on an unconnected socket: cgroup/sendmsg4 and 6 come after the port
@@ -144,7 +144,7 @@ static __always_inline void on_udp_send(const struct sock *sk, __u64 cookie)
 	}
 	if (insert_lease(&lease, BPF_NOEXIST))
 		return;
-	tell_allocation(sk, &lease);
+	tell_allocation(sk, &lease, 0);
 }
 
 /* The last reference is dropped: cgroup/sock_release. */

@@ -58,7 +58,7 @@ func newWatchFlags() *watchFlags {
 func (w *watchFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&w.mode, "mode", "how to watch the kernel")
 	fs.Var(&w.logLevel, "log-level", "what to log to stderr")
-	fs.IntVar(&w.maxLeases, "max-leases", 1<<20, "leases kept at most, in the kernel and in portwatch")
+	fs.IntVar(&w.maxLeases, "max-leases", 1<<18, "leases of live sockets kept at most, and of TIME_WAITs as many")
 	fs.BoolVar(&w.exactTimeWait, "exact-time-wait", false, "follow TIME_WAIT by timers, whatever their rate")
 	fs.BoolVar(&w.searchTime, "search-time", false, "measure how long the kernel looks for a port")
 	fs.StringVar(&w.hostRoot, "host-root", "", "where the host's files are, for an agent in a pod")
@@ -66,8 +66,8 @@ func (w *watchFlags) register(fs *pflag.FlagSet) {
 
 // options checks the flags and makes of them what opens the kernel.
 func (w *watchFlags) options(cmd *cobra.Command, a *app) (watchOptions, error) {
-	if w.maxLeases < 1 || w.maxLeases > 1<<24 {
-		return watchOptions{}, usagef(cmd, "--max-leases %d: not within 1 to %d", w.maxLeases, 1<<24)
+	if w.maxLeases < 1 || w.maxLeases > 1<<20 {
+		return watchOptions{}, usagef(cmd, "--max-leases %d: not within 1 to %d", w.maxLeases, 1<<20)
 	}
 	return watchOptions{
 		Mode: modeOf(w.mode.word), Logger: newLogger(a, w.logLevel.word), MaxLeases: w.maxLeases,

@@ -49,6 +49,12 @@ type watcher interface {
 	cost() cost
 }
 
+// searcher is a watcher that can measure how long the kernel looks for ports.
+type searcher interface {
+	// MeasureSearch is for the goroutine that reads the events.
+	MeasureSearch(on bool) error
+}
+
 // cost is what watching has taken so far.
 type cost struct {
 	Events      uint64

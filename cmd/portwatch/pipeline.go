@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
@@ -39,6 +41,8 @@ type pipeline struct {
 	view     view
 	interval time.Duration
 	length   time.Duration // 0 for no end
+	log      *zap.Logger
+	search   search
 
 	record aggregate.Record
 	begun  event.Time
@@ -102,7 +106,11 @@ func (p *pipeline) frames(ev *event.Event) error {
 	}
 	at := p.now - (p.now-p.next)%event.Time(p.interval)
 	p.next = at + event.Time(p.interval)
-	if err := p.view.frame(p.ledger.Snapshot(at)); err != nil {
+	snap := p.ledger.Snapshot(at)
+	if err := p.search.follow(p.source, snap); err != nil {
+		p.log.Warn("search times are not measured", zap.Error(err))
+	}
+	if err := p.view.frame(snap); err != nil {
 		return err
 	}
 	if p.length > 0 && time.Duration(at-p.begun) >= p.length {
@@ -131,7 +139,9 @@ func (a *app) observe(ctx context.Context, o watchOptions, p *pipeline) (*fields
 	if err != nil {
 		return nil, nil, errors.Join(err, p.out.close())
 	}
-	p.source, p.ledger = source, aggregate.New(aggregate.Options{MaxLeases: o.MaxLeases})
+	// The kernel side keeps TIME_WAITs apart from live sockets, each so many.
+	p.source, p.ledger = source, aggregate.New(aggregate.Options{MaxLeases: 2 * o.MaxLeases})
+	p.search, p.log = search{always: o.SearchTime}, o.Logger
 	err = p.run(ctx)
 	last := p.ledger.Snapshot(p.now)
 	spent := source.cost().report(last, residentBytes())

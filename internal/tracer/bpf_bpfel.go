@@ -87,6 +87,7 @@ const (
 	bpfPwDropPW_DROP_FOLDED     bpfPwDrop = 36
 	bpfPwDropPW_RESCUED_STATE   bpfPwDrop = 37
 	bpfPwDropPW_RESCUED_DESTROY bpfPwDrop = 38
+	bpfPwDropPW_TIMERS          bpfPwDrop = 39
 	bpfPwDropPW_DROP_MAX        bpfPwDrop = 40
 )
 
@@ -214,6 +215,7 @@ type bpfPwLeaseRecord struct {
 	Time       uint64
 	SockCgroup uint64
 	SearchNs   uint64
+	Tw         uint64
 	Lease      bpfPwLease
 	ThreadComm [16]uint8
 	Jiffies    uint32
@@ -279,6 +281,7 @@ const (
 	bpfProgPwSetState     = "pw_set_state"
 	bpfProgPwSetState2    = "pw_set_state2"
 	bpfProgPwSockRelease  = "pw_sock_release"
+	bpfProgPwSockops      = "pw_sockops"
 	bpfProgPwTimerCancel  = "pw_timer_cancel"
 	bpfProgPwWalkFile     = "pw_walk_file"
 	bpfProgPwWalkTcp      = "pw_walk_tcp"
@@ -368,6 +371,7 @@ type bpfProgramSpecs struct {
 	PwSetState    *ebpf.ProgramSpec `ebpf:"pw_set_state"`
 	PwSetState2   *ebpf.ProgramSpec `ebpf:"pw_set_state2"`
 	PwSockRelease *ebpf.ProgramSpec `ebpf:"pw_sock_release"`
+	PwSockops     *ebpf.ProgramSpec `ebpf:"pw_sockops"`
 	PwTimerCancel *ebpf.ProgramSpec `ebpf:"pw_timer_cancel"`
 	PwWalkFile    *ebpf.ProgramSpec `ebpf:"pw_walk_file"`
 	PwWalkTcp     *ebpf.ProgramSpec `ebpf:"pw_walk_tcp"`
@@ -528,6 +532,7 @@ type bpfPrograms struct {
 	PwSetState    *ebpf.Program `ebpf:"pw_set_state"`
 	PwSetState2   *ebpf.Program `ebpf:"pw_set_state2"`
 	PwSockRelease *ebpf.Program `ebpf:"pw_sock_release"`
+	PwSockops     *ebpf.Program `ebpf:"pw_sockops"`
 	PwTimerCancel *ebpf.Program `ebpf:"pw_timer_cancel"`
 	PwWalkFile    *ebpf.Program `ebpf:"pw_walk_file"`
 	PwWalkTcp     *ebpf.Program `ebpf:"pw_walk_tcp"`
@@ -555,6 +560,7 @@ func (p *bpfPrograms) Close() error {
 		p.PwSetState,
 		p.PwSetState2,
 		p.PwSockRelease,
+		p.PwSockops,
 		p.PwTimerCancel,
 		p.PwWalkFile,
 		p.PwWalkTcp,

@@ -40,6 +40,10 @@ func (w *walker) compareMaps(walked map[uint32]bool, res *walkResult) {
 			}
 		}
 		w.tell(lease, clock, res)
+		if res.whole {
+			held := w.holds(lease, clock)
+			res.waits = append(res.waits, waiting{key, held.Lease.ID, lease.Netns, held.Lease.Expires})
+		}
 		return nil
 	}))
 }

@@ -108,6 +108,16 @@ func earlyEnd(raw []byte) (question bpfPwCheck, ok bool) {
 	return bpfPwCheck{Tw: r.Tw, Cookie: r.Cookie}, true
 }
 
+// timeWaitAddr is the address of the mini-socket that a record tells of, 0 if it
+// tells of none.
+func timeWaitAddr(raw []byte) uint64 {
+	var r bpfPwLeaseRecord
+	if len(raw) != int(unsafe.Sizeof(r)) {
+		return 0
+	}
+	return binary.NativeEndian.Uint64(raw[unsafe.Offsetof(r.Tw):])
+}
+
 // recordTime is the time of any record: all of them begin with it.
 func recordTime(raw []byte) event.Time {
 	if len(raw) < 8 {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,9 +101,13 @@ func (h host) has(name string) bool {
 // library blames RLIMIT_MEMLOCK for every EPERM without a verifier's log,
 // which has been untrue since 5.11 and sends people the wrong way.
 func (h host) explain(err error) error {
+	verdict, judged := errors.AsType[*ebpf.VerifierError](err)
 	switch {
 	case err == nil:
 		return nil
+	case judged && len(verdict.Log) > 0:
+		// The verifier says EACCES and EINVAL too; it means the program.
+		return fmt.Errorf("the verifier of this kernel refuses the program, which is a defect of portwatch: %w", err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("EPERM: %s: %w", h.whyNot(), ErrPermission)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINVAL), errors.Is(err, errNotSupp), errors.Is(err, unix.EOPNOTSUPP):

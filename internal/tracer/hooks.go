@@ -31,6 +31,9 @@ type hook struct {
 	// timer hooks run for every timer of the host: they are attached only
 	// while that is cheap.
 	timer bool
+	// second hooks stand in for the first program on their tracepoint when
+	// the kernel skips it (bpf/rescue.h).
+	second bool
 }
 
 // hooks is the one table of what is attached, in this order. The tracepoint
@@ -116,6 +119,9 @@ func (h *hook) attachSyscalls(prog *ebpf.Program, events tracefs) ([]link.Link, 
 func (h *hook) place() string {
 	switch h.on {
 	case onTracepoint:
+		if h.second {
+			return "tp_btf/" + h.targets[0] + " (second)"
+		}
 		return "tp_btf/" + h.targets[0]
 	case onSyscall:
 		return "sys_exit_" + strings.Join(h.targets, ",")

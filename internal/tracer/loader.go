@@ -24,7 +24,7 @@ type probes struct {
 	spec  *ebpf.CollectionSpec
 	maps  *ebpf.Collection // maps only, shared by all programs
 	progs map[string]*ebpf.Program
-	links []link.Link
+	links map[string][]link.Link // by program
 	walks walkers
 	// cgroup keeps a private mount of the cgroup2 tree alive.
 	cgroup cgroupTree
@@ -47,7 +47,7 @@ func openMaps(o Options, h host) (*probes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read BPF object: %w", err)
 	}
-	p := &probes{spec: spec, progs: map[string]*ebpf.Program{}, attached: map[string]bool{}, host: h, cgroup: cgroupTree{fd: -1}}
+	p := &probes{spec: spec, progs: map[string]*ebpf.Program{}, attached: map[string]bool{}, links: map[string][]link.Link{}, host: h, cgroup: cgroupTree{fd: -1}}
 	p.timeWaitHandler = <-symbol
 	if err := p.configure(o); err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (p *probes) attach(h *hook, events tracefs, support *Support) error {
 		step = "attach"
 		var links []link.Link
 		links, err = h.attach(prog, p.cgroup.path, events)
-		p.links = append(p.links, links...)
+		p.links[h.program] = links
 	}
 	if err != nil {
 		cause := p.host.explain(err)
@@ -202,6 +202,10 @@ func (p *probes) attachAll(o Options, support *Support) error {
 			return err
 		}
 	}
+	support.report(HookReport{
+		Hook: searchHook.place(), State: HookOff, Lacks: searchHook.lacks,
+		Reason: "attached while more than 45 % of a range is in use, or with --search-time",
+	})
 	if p.attached["pw_connect_x"] {
 		return p.set("pw_has_exit", uint32(1))
 	}
@@ -225,6 +229,17 @@ func (o Options) leavesOut(program string) bool {
 	return slices.Contains(o.without, program)
 }
 
+// detach takes a program off its places; it stays loaded.
+func (p *probes) detach(program string) error {
+	var errs []error
+	for _, l := range p.links[program] {
+		errs = append(errs, l.Close())
+	}
+	delete(p.links, program)
+	delete(p.attached, program)
+	return errors.Join(errs...)
+}
+
 // set changes one of the object's variables while it runs.
 func (p *probes) set(name string, value any) error {
 	if err := p.maps.Variables[name].Set(value); err != nil {
@@ -236,8 +251,8 @@ func (p *probes) set(name string, value any) error {
 // Close detaches and unloads everything.
 func (p *probes) Close() error {
 	var errs []error
-	for _, l := range p.links {
-		errs = append(errs, l.Close())
+	for program := range p.links {
+		errs = append(errs, p.detach(program))
 	}
 	errs = append(errs, p.walks.Close())
 	for _, prog := range p.progs {

@@ -34,6 +34,8 @@ type rings struct {
 	refusals     *refusals
 
 	check *ebpf.Program // pw_check_tw
+	// countdown ends TIME_WAITs; nil while the timer tracepoint does.
+	countdown *countdown
 
 	// held are alarms that wait for their place.
 	held      []event.Event
@@ -100,6 +102,9 @@ func (r *rings) accept(ev *event.Event) bool {
 	if r.decoder.decode(r.record.RawSample, ev) != nil {
 		r.truncated++
 		return false
+	}
+	if r.countdown != nil && ev.Kind == event.KindTimeWait {
+		r.countdown.add(waiting{timeWaitAddr(r.record.RawSample), ev.Lease.ID, ev.Lease.NetNS, ev.Lease.Expires})
 	}
 	if question, early := earlyEnd(r.record.RawSample); early {
 		return r.hasEnded(question)

@@ -123,6 +123,11 @@ func (t *Tracer) endWalk(res *walkResult) {
 	}
 	t.push(event.Event{Kind: event.KindCorrection, Correction: event.CorrectionEnd, Time: res.ended})
 	t.rounds.first = false
+	if c := t.rings.countdown; c != nil {
+		for _, w := range res.waits {
+			c.add(w)
+		}
+	}
 	if err := t.probes.set("pw_armed", uint32(1)); err != nil {
 		t.log.Warn("walk", zap.Error(err))
 	}

@@ -21,6 +21,12 @@ func (t *Tracer) everySecond() {
 	if err := t.rings.refusals.poll(at, t.push); err != nil {
 		t.log.Warn("poll", zap.Error(err))
 	}
+	t.watchTimers()
+	if c := t.rings.countdown; c != nil {
+		if err := c.tell(at, t.push); err != nil {
+			t.log.Warn("countdown", zap.Error(err))
+		}
+	}
 	t.spaces.poll(at, t.push)
 	t.push(event.Event{Kind: event.KindTick, Time: at})
 }
@@ -45,4 +51,30 @@ func (t *Tracer) tellLosses(at event.Time) {
 		t.stats.lose(lost[i])
 		t.push(event.Event{Kind: event.KindLost, Time: at, Lost: &lost[i]})
 	}
+}
+
+// watchTimers gives the timer tracepoint up if the host stops more timers than
+// that is worth. From there the countdown ends TIME_WAITs; a whole walk hands it
+// those that wait already.
+func (t *Tracer) watchTimers() {
+	if t.options.ExactTimeWait || !t.probes.attached["pw_timer_cancel"] {
+		return
+	}
+	timers, err := t.losses.sum(bpfPwDropPW_TIMERS)
+	if err != nil {
+		t.log.Warn("poll", zap.Error(err))
+		return
+	}
+	rate := timers - t.timers
+	t.timers = timers
+	if rate <= t.timerLimit {
+		return
+	}
+	if err := t.probes.detach("pw_timer_cancel"); err != nil {
+		t.log.Warn("detach", zap.Error(err))
+		return
+	}
+	t.log.Info("timer tracepoint given up", zap.Uint64("timers_per_second", rate))
+	t.rings.countdown = newCountdown(t.probes)
+	t.rounds.wanted = true
 }

@@ -33,6 +33,9 @@ type Tracer struct {
 	// second is when the once-a-second work was last done.
 	second time.Time
 	stats  counters
+	// timers is how many timers the kernel side has seen stop; timerLimit is
+	// the constant, but for tests.
+	timers, timerLimit uint64
 }
 
 var _ event.Source = (*Tracer)(nil)
@@ -110,7 +113,10 @@ func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer,
 	}
 	t := &Tracer{
 		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: hz,
-		losses: newLosses(p), names: newNamer(p, o), spaces: newNamespaces(),
+		losses: newLosses(p), timerLimit: timerLimit, names: newNamer(p, o), spaces: newNamespaces(),
+	}
+	if !p.attached["pw_timer_cancel"] {
+		r.countdown = newCountdown(p)
 	}
 	t.rounds = newRounds(ctx, newWalker(p, d, o.NetNS))
 	t.push(startEvent(&t.support, "", t.tick))

@@ -76,6 +76,7 @@ type walkResult struct {
 	began, ended event.Time
 	whole        bool // a resync: every lease is told
 	events       []event.Event
+	waits        []waiting // the TIME_WAITs, if whole
 	namespaces   []netns.Namespace
 	errs         []error
 	cost         time.Duration
