@@ -111,6 +111,9 @@ func (l *Ledger) setProcess(p *event.Process) {
 	}
 	i, ok := l.owners.byID[p.Owner.ID()]
 	if !ok {
+		if p.Exited {
+			return // it held nothing that anybody saw
+		}
 		if !l.roomForOwner() {
 			l.counters.OwnersFolded++
 			return

@@ -21,7 +21,10 @@ const (
 // namer finds out who an owner is, away from the event path: it reads /proc
 // and the cgroup tree, and asks the kernel to tell the owner's exit.
 type namer struct {
-	met       map[event.OwnerID]struct{}
+	met map[event.OwnerID]struct{}
+	// byPID are the owners that a process has been: one, and one more for
+	// each exec.
+	byPID     map[uint32][]event.Owner
 	watch     *ebpf.Map // pw_owners
 	questions chan event.Owner
 	answers   chan event.Process
@@ -33,6 +36,7 @@ type namer struct {
 func newNamer(p *probes, o Options) *namer {
 	n := &namer{
 		met:       map[event.OwnerID]struct{}{},
+		byPID:     map[uint32][]event.Owner{},
 		watch:     p.maps.Maps["pw_owners"],
 		questions: make(chan event.Owner, maxQuestion),
 		answers:   make(chan event.Process, maxQuestion),
@@ -56,13 +60,29 @@ func (n *namer) meet(o *event.Owner) {
 	}
 	if len(n.met) >= maxOwners {
 		clear(n.met)
+		clear(n.byPID)
 	}
 	n.met[id] = struct{}{}
+	if o.Kind == event.OwnerProcess {
+		n.byPID[o.PID] = append(n.byPID[o.PID], *o)
+	}
 	select {
 	case n.questions <- *o:
 	default:
 		n.dropped++
 	}
+}
+
+// exited returns the owners that the process was, and forgets them.
+func (n *namer) exited(pid uint32, start event.Time) []event.Owner {
+	var was []event.Owner
+	for _, o := range n.byPID[pid] {
+		if o.StartTime == start {
+			was = append(was, o)
+		}
+	}
+	delete(n.byPID, pid)
+	return was
 }
 
 func (n *namer) run(r *workload.Resolver) {

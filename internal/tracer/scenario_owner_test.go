@@ -45,9 +45,19 @@ func TestAllocatorStaysTheOwner(t *testing.T) {
 	if one.ID() == two.ID() {
 		t.Error("a process that execs is a new owner")
 	}
-	s.until("the owner's exit", func(ev *event.Event) bool {
-		return ev.Kind == event.KindOwner && ev.Process.Exited && int(ev.Process.Owner.PID) == giver.PID
-	})
+	gone := map[event.OwnerID]bool{}
+	note := func(ev *event.Event) bool {
+		if ev.Kind == event.KindOwner && ev.Process.Exited {
+			gone[ev.Process.Owner.ID()] = true
+		}
+		return gone[one.ID()] && gone[two.ID()]
+	}
+	for i := range s.events {
+		note(&s.events[i])
+	}
+	if !gone[one.ID()] || !gone[two.ID()] {
+		s.until("the exit of both owners that the process was", note)
+	}
 }
 
 // Scenario 10: a pid that is used again is another owner.

@@ -179,6 +179,10 @@ func (t *Tracer) enrich(dst []event.Event, n int) int {
 
 // look asks for the names and settings that belong to an event.
 func (t *Tracer) look(ev *event.Event) {
+	if ev.Kind == event.KindOwner {
+		t.spreadExit(ev)
+		return
+	}
 	inode, owner := subject(ev)
 	if owner != nil {
 		t.names.meet(owner)
@@ -190,6 +194,18 @@ func (t *Tracer) look(ev *event.Event) {
 		t.spaces.locate(inode, threadPath(owner, ev.Thread))
 	}
 	t.spaces.readLimits(inode, ev.Time, t.push)
+}
+
+// spreadExit turns the exit of a process into that of each owner it was.
+func (t *Tracer) spreadExit(ev *event.Event) {
+	for i, o := range t.names.exited(ev.Process.Owner.PID, ev.Process.Owner.StartTime) {
+		p := &event.Process{Owner: o, Exited: true}
+		if i == 0 {
+			ev.Process = p
+			continue
+		}
+		t.push(event.Event{Kind: event.KindOwner, Time: ev.Time, Process: p})
+	}
 }
 
 // subject is the namespace and the owner that an event speaks of.
