@@ -89,16 +89,35 @@ static __always_inline __u8 asked_addr(const struct asked *asked, __u8 addr[16])
 	return 4;
 }
 
+/*
+ * Will the end of connect() tell what came of it? Not for the sub-flow of an
+ * MPTCP socket, which is the kernel's own and not the one of the call; nor for
+ * io_uring and 32-bit callers.
+ */
+static __always_inline bool told_at_exit(const struct sock *sk)
+{
+	return pw_has_exit && current_syscall() == pw_nr_connect &&
+	       !BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
+}
+
+/* Is the thread inside connect() on this very socket? A softirq that interrupts
+ * another thread is not. */
+static __always_inline bool connecting(const struct sock *sk)
+{
+	struct args args;
+
+	if (current_syscall() != pw_nr_connect)
+		return 0;
+	read_args(&args);
+	return sock_of_fd(args.fd) == sk;
+}
+
 static __always_inline struct pw_call *current_call(void)
 {
 	return bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0, 0);
 }
 
-/*
- * Notes what became of the call, for its end. A connect() that is refused by
- * the far end comes here too, in whatever thread the reset interrupts: the end
- * of a call compares the socket before it believes the note.
- */
+/* Notes what became of the thread's call, for its end. */
 static __always_inline struct pw_call *note_call(const struct sock *sk,
 						 const struct pw_lease *lease, __u8 phase)
 {

@@ -133,7 +133,8 @@ struct pw_lease {
 	__u8 local_addr[16];
 	__u8 remote_addr[16];
 	__u8 comm[16]; /* thread group leader's */
-	__u32 expires; /* low half of the jiffies at which a TIME_WAIT ends */
+	__u32 expires; /* low half of the jiffies at which a TIME_WAIT ends; until the
+			  allocation is told, the thread that connects */
 	__u32 tgid;
 	__u32 uid;
 	__u32 netns;

@@ -162,6 +162,9 @@ static __always_inline void refuse_connect(const struct sock *sk, const struct a
 static __always_inline void end_connect(const struct sock *sk, struct pw_lease *lease, __u64 cookie,
 					long ret)
 {
+	/* Another thread may be inside connect() on the same socket. */
+	if (!(lease->word.flags & PW_TOLD) && lease->expires != (__u32)bpf_get_current_pid_tgid())
+		return;
 	if (!lease->local_port && PROBE(sk, skc_num) == 0)
 		bpf_map_delete_elem(&pw_leases, &cookie); /* it got no port */
 	else if (lease->protocol == IPPROTO_UDP)

@@ -36,7 +36,8 @@ static __always_inline void begin_connect(struct sock *sk, __u64 cookie)
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	if (lease.local_port) /* bound where we could not see it: not ours to name */
 		forget_owner(sk, &lease, 1);
-	if (pw_has_exit && current_syscall() == pw_nr_connect)
+	lease.expires = who.tid;
+	if (told_at_exit(sk))
 		lease.word.flags |= PW_AT_EXIT;
 	insert_lease(&lease, BPF_ANY);
 }
@@ -150,7 +151,7 @@ static __always_inline void end_connection(struct sock *sk, struct pw_lease *lea
 		return old == TCP_SYN_SENT ? fail_connect(sk, lease) :
 					     (void)bpf_map_delete_elem(&pw_leases, &lease->cookie);
 	tell_late(sk, lease);
-	if (old == TCP_SYN_SENT)
+	if (old == TCP_SYN_SENT && connecting(sk))
 		note_call(sk, lease, PW_PHASE_STARTED);
 	if (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
 		tw = find_timewait(sk, lease->cookie);
@@ -158,8 +159,7 @@ static __always_inline void end_connection(struct sock *sk, struct pw_lease *lea
 		return bear_timewait(sk, lease, tw, old, keeps_port && !sock_dead(sk));
 	if (!keeps_port)
 		return remove_lease(lease, old, close_cause(sk, old));
-	/* A socket that is being closed tells its end in tcp_destroy_sock. */
-	if (sk->sk_shutdown == SHUTDOWN_MASK)
+	if (sock_dead(sk)) /* tcp_destroy_sock comes next */
 		lease->word.state = PW_STATE_BOUND;
 	else
 		change_state(lease, old, PW_STATE_BOUND);

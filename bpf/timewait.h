@@ -92,11 +92,6 @@ static __always_inline void read_timewait(const struct inet_timewait_sock *tw,
 	lease->expires = (__u32)BPF_CORE_READ(tw, tw_timer.expires);
 }
 
-static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease, __u64 flags)
-{
-	count_map_error(PW_DROP_TIMEWAIT, bpf_map_update_elem(&pw_timewait, &tw, lease, flags));
-}
-
 /* A birth, or a renewal: then `from` is TIME_WAIT. */
 static __always_inline void tell_timewait(const struct pw_lease *lease, __u64 tw, __u8 from)
 {
@@ -140,6 +135,24 @@ static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
 }
 
 /*
+ * Enters a mini-socket. Its memory may have been that of another one, which was
+ * killed, and of whose end the reader has not asked yet: nobody can any more, so
+ * it is told here.
+ */
+static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease)
+{
+	long err = bpf_map_update_elem(&pw_timewait, &tw, lease, BPF_NOEXIST);
+	struct pw_lease *before;
+
+	if (!err)
+		return;
+	before = bpf_map_lookup_elem(&pw_timewait, &tw);
+	if (before && before->cookie != lease->cookie)
+		tell_death(before, PW_CAUSE_KILLED, 0, 0);
+	count_map_error(PW_DROP_TIMEWAIT, bpf_map_update_elem(&pw_timewait, &tw, lease, BPF_ANY));
+}
+
+/*
  * The full socket ends, its mini-socket keeps the port. A socket that bound
  * its port by number and is still open keeps it too: from here on there are
  * two leases. The mini-socket may be killed on another CPU before its entry is
@@ -159,7 +172,7 @@ static __always_inline void bear_timewait(const struct sock *sk, struct pw_lease
 		lease.born = lease.changed;
 		change_state(full, from, PW_STATE_BOUND);
 	}
-	insert_timewait(addr, &lease, BPF_ANY);
+	insert_timewait(addr, &lease);
 	tell_timewait(&lease, addr, from);
 	if (!keeps_port)
 		bpf_map_delete_elem(&pw_leases, &lease.cookie);
@@ -235,8 +248,24 @@ static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 		tell_death(&copy, cause, successor, 0);
 }
 
-/* Did a timer that stopped early start again? The memory of mini-sockets is
- * never anything else, so the address may be read; the cookie says whose it is. */
+/*
+ * Is there a mini-socket at the address, waiting, with the cookie? Its memory
+ * may be another mini-socket's by now, or no mini-socket's at all: slab pages are
+ * given back (seen on 6.18, with the cookie still in place). So everything that
+ * makes it one is looked at; timer_shutdown() clears the function at the end
+ * (6.2).
+ */
+static __always_inline bool still_waits(const struct inet_timewait_sock *tw, __u64 cookie)
+{
+	__u64 handler = (__u64)BPF_CORE_READ(tw, tw_timer.function);
+
+	return BPF_CORE_READ(tw, tw_timer.entry.pprev) &&
+	       BPF_CORE_READ(tw, __tw_common.skc_state) == TCP_TIME_WAIT && handler &&
+	       (!pw_tw_handler || handler == pw_tw_handler) &&
+	       (__u64)BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) == cookie;
+}
+
+/* Did a timer that stopped early start again? */
 static __always_inline void check_timewait(struct pw_check *check)
 {
 	__u64 addr = check->tw, cookie = check->cookie;
@@ -245,9 +274,8 @@ static __always_inline void check_timewait(struct pw_check *check)
 
 	check->dead = 0;
 	if (!lease || lease->cookie != cookie)
-		return;
-	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) ||
-	    (__u64)BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) != cookie) {
+		return; /* its end has been told, see insert_timewait() */
+	if (!still_waits(tw, cookie)) {
 		check->dead = bpf_map_delete_elem(&pw_timewait, &addr) == 0;
 		return;
 	}

@@ -80,7 +80,8 @@ static __always_inline void begin_autobind(const struct sock *sk, __u64 cookie, 
 	lease.protocol = protocol;
 	lease.word.state = protocol == IPPROTO_UDP ? PW_STATE_UNCONNECTED : TCP_SYN_SENT;
 	lease.word.origin = protocol == IPPROTO_UDP ? PW_ORIGIN_AUTOBIND : PW_ORIGIN_CONNECT;
-	if (pw_has_exit && current_syscall() == pw_nr_connect)
+	lease.expires = who.tid;
+	if (told_at_exit(sk))
 		lease.word.flags |= PW_AT_EXIT;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
 	if (bpf_map_update_elem(&pw_leases, &cookie, &lease, BPF_NOEXIST) == 0)
@@ -121,8 +122,12 @@ static __always_inline void end_udp_connect(const struct sock *sk, struct pw_lea
 		tell_allocation(sk, lease, 0);
 }
 
-/* A send on an unconnected socket: cgroup/sendmsg4 and 6 come after the port
- * was given (inet_send_prepare). The first one took it. */
+/*
+ * A send on an unconnected socket: cgroup/sendmsg4 and 6 come after the port was
+ * given (inet_send_prepare). As a rule it is the one that took it; but a send
+ * that failed for another reason, or a write(), may have taken it before and was
+ * not seen. So the sender is named as a holder, not as seen in the act.
+ */
 static __always_inline void on_udp_send(const struct sock *sk, __u64 cookie)
 {
 	struct pw_lease lease = {};
@@ -135,12 +140,12 @@ static __always_inline void on_udp_send(const struct sock *sk, __u64 cookie)
 	lease.word.state = udp_state(sk);
 	lease.word.flags |= PW_TOLD;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
+	forget_owner(sk, &lease, 0);
 	if (pw_armed) {
 		read_who(&who);
 		set_owner(&lease, &who);
+		lease.confidence = PW_CONFIDENCE_SNAPSHOT;
 		lease.word.origin = PW_ORIGIN_AUTOBIND;
-	} else {
-		forget_owner(sk, &lease, 0);
 	}
 	if (insert_lease(&lease, BPF_NOEXIST))
 		return;

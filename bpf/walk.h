@@ -49,8 +49,6 @@ static __always_inline void found_lease(const struct sock *sk, __u8 protocol, __
 {
 	read_lease(sk, protocol, lease, 0);
 	forget_owner(sk, lease, 0);
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock))
-		lease->owner_kind = PW_OWNER_KERNEL;
 	lease->cookie = cookie;
 	lease->word.flags |= PW_TOLD;
 	lease->word.walk = (__u16)pw_walk;
@@ -83,23 +81,34 @@ static __always_inline void note_listener(const struct sock *sk)
 	bpf_map_update_elem(&pw_walked, &key, &none, BPF_NOEXIST);
 }
 
-/* The entry is there; does it say what the socket says? */
+/* How long a connect() may take to tell its port by itself: a SYN that is not
+ * answered is sent again after a second. */
+#define PW_CALL_PATIENCE 3000000000ull
+
+/* The entry is there; does it say what the socket says, and was it told? */
 static __always_inline void compare_lease(struct seq_file *seq, const struct sock *sk,
 					  struct pw_lease *lease, __u8 state)
 {
-	__u8 from = lease->word.state;
+	__u8 from = lease->word.state, told;
 
 	lease->word.walk = (__u16)pw_walk;
 	if (lease->word.origin == PW_ORIGIN_UNKNOWN && lease->protocol == IPPROTO_TCP)
 		lease->word.origin = found_origin(sk);
-	if (from == state && lease->local_port)
+	if (from == state && lease->local_port && lease->word.flags & PW_TOLD)
 		return;
+	if (PROBE(sk, skc_num) == 0)
+		return;
+	told = lease->word.flags & PW_TOLD;
+	if (!told && bpf_ktime_get_boot_ns() - lease->born < PW_CALL_PATIENCE)
+		return; /* the call itself will tell */
+	read_lease(sk, lease->protocol, lease, 0);
+	lease->word.flags |= told;
 	lease->word.state = state;
-	if (!take_port(sk, lease))
-		return;
 	lease->changed = bpf_ktime_get_boot_ns();
-	lease->word.flags |= PW_TOLD;
-	write_row(seq, sk, lease, from);
+	if (told)
+		write_row(seq, sk, lease, from);
+	else if (claim(lease, lease->cookie))
+		tell_lease(sk, lease, PW_ALLOCATE, 0, 0);
 }
 
 static __always_inline void walk_tcp(struct seq_file *seq, struct sock *sk, __u8 state)
@@ -186,7 +195,7 @@ static __always_inline void walk_timewait(struct seq_file *seq, const struct ine
 	lease.word.flags |= PW_TOLD;
 	lease.word.walk = (__u16)pw_walk;
 	read_timewait(tw, &lease);
-	insert_timewait(addr, &lease, BPF_ANY);
+	insert_timewait(addr, &lease);
 	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) && !bpf_map_delete_elem(&pw_timewait, &addr))
 		return;
 	write_row(seq, (const struct sock *)tw, &lease, 0);

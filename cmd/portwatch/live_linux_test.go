@@ -151,7 +151,7 @@ func TestLiveWithoutSomething(t *testing.T) {
 		{"no BTF", "top --batch -n 1 -i 100ms", withoutBTF, exitOK, "only mode diag works: the kernel has no BTF", "lost 0"},
 		{"no BTF", "doctor", withoutBTF, exitOK, "Only mode diag works here: the kernel has no BTF", ""},
 		{"mode diag", "top --batch -n 1 -i 100ms --mode diag", func(*exec.Cmd) {}, exitOK, "diag", "map memory none"},
-		{"mode full", "events --mode full", func(*exec.Cmd) {}, exitUnsupported, "", "mode full"},
+		{"mode full", "events --mode full", func(*exec.Cmd) {}, exitUsage, "", "--mode full: not in this version"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+" "+tt.args, func(t *testing.T) {

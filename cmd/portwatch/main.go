@@ -26,7 +26,7 @@ func run(ctx context.Context, args []string, a app) int {
 	// A closed pipe must come back as an error of Write, so that the programs
 	// in the kernel are detached before the process ends.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// The first signal asks; the second, while something hangs, kills.
 	context.AfterFunc(ctx, stop)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // outboxBuffers is how many batches of output may wait for a slow reader of
@@ -55,8 +58,8 @@ func (o *outbox) drain(w io.Writer) {
 func (o *outbox) Write(p []byte) (int, error) { return o.current.Write(p) }
 
 // flush hands on what was written. It waits while the reader is far behind and
-// returns the error of an earlier write.
-func (o *outbox) flush() error {
+// returns the error of an earlier write, or ctx's.
+func (o *outbox) flush(ctx context.Context) error {
 	if o.current.Len() == 0 {
 		return nil
 	}
@@ -67,14 +70,28 @@ func (o *outbox) flush() error {
 		return nil
 	case <-o.broken:
 		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
+// lastWords is how long a reader that hangs may hold up the end once ctx is
+// done: what it has not read by then is dropped.
+const lastWords = time.Second
+
 // close flushes, waits until all is written and returns the first error.
-func (o *outbox) close() error {
-	err := o.flush()
+func (o *outbox) close(ctx context.Context) error {
+	err := o.flush(ctx)
 	close(o.full)
-	<-o.done
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		select {
+		case <-o.done:
+		case <-time.After(lastWords):
+			return errors.Join(err, ctx.Err())
+		}
+	}
 	if err != nil {
 		return err
 	}

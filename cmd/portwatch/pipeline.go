@@ -61,7 +61,7 @@ func (p *pipeline) run(ctx context.Context) error {
 				return quiet(ctx, err)
 			}
 		}
-		if err := p.out.flush(); err != nil {
+		if err := p.out.flush(ctx); err != nil {
 			return quiet(ctx, err)
 		}
 		if readErr != nil {
@@ -137,7 +137,7 @@ func (a *app) watch(ctx context.Context, o watchOptions, p pipeline) error {
 func (a *app) observe(ctx context.Context, o watchOptions, p *pipeline) (*fields.SelfReport, *aggregate.Snapshot, error) {
 	source, err := a.kernel.open(ctx, o)
 	if err != nil {
-		return nil, nil, errors.Join(err, p.out.close())
+		return nil, nil, errors.Join(err, p.out.close(ctx))
 	}
 	// The kernel side keeps TIME_WAITs apart from live sockets, each so many.
 	p.source, p.ledger = source, aggregate.New(aggregate.Options{MaxLeases: 2 * o.MaxLeases})
@@ -150,5 +150,5 @@ func (a *app) observe(ctx context.Context, o watchOptions, p *pipeline) (*fields
 	if closeErr := source.Close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close source: %w", closeErr))
 	}
-	return &spent, last, errors.Join(err, quiet(ctx, p.out.close()))
+	return &spent, last, errors.Join(err, quiet(ctx, p.out.close(ctx)))
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -53,7 +55,7 @@ func TestFramesFollowEventTime(t *testing.T) {
 				source: &script{events: events}, ledger: aggregate.New(aggregate.Options{}), view: v,
 				out: newOutbox(io.Discard), interval: tt.interval, length: tt.length,
 			}
-			if err := errors.Join(p.run(t.Context()), p.out.close()); err != nil {
+			if err := errors.Join(p.run(t.Context()), p.out.close(t.Context())); err != nil {
 				t.Fatal(err)
 			}
 			if len(v.moments) != len(tt.want) {
@@ -78,11 +80,11 @@ func TestOutboxKeepsOrder(t *testing.T) {
 		if _, err := io.WriteString(out, word+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		if err := out.flush(); err != nil {
+		if err := out.flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := out.close(); err != nil {
+	if err := out.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if lines := strings.Split(strings.TrimSuffix(got.String(), "\n"), "\n"); !slices.Equal(lines, want) {
@@ -97,11 +99,11 @@ func TestOutboxNeverHangsOnABrokenReader(t *testing.T) {
 		if _, werr := io.WriteString(out, "x"); werr != nil {
 			t.Fatal(werr)
 		}
-		if err = out.flush(); err != nil {
+		if err = out.flush(t.Context()); err != nil {
 			break
 		}
 	}
-	if closeErr := out.close(); closeErr == nil {
+	if closeErr := out.close(t.Context()); closeErr == nil {
 		t.Errorf("close after %v = nil, want the reader's error", err)
 	}
 }
@@ -117,7 +119,7 @@ func TestEventsOnATerminal(t *testing.T) {
 		table: text.Table[aggregate.Record]{Columns: fields.EventColumns()},
 	}
 	p := pipeline{source: &script{events: outage()}, ledger: aggregate.New(aggregate.Options{}), view: v, out: out, interval: 2 * time.Second}
-	if err := errors.Join(p.run(t.Context()), out.close()); err != nil {
+	if err := errors.Join(p.run(t.Context()), out.close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	want := `09:14:02 +00:00   try 750.0/s   fail 0.0/s   leases 1,500   TIME_WAIT 0   lost 0
@@ -128,5 +130,26 @@ TIME         KIND       PROCESS          NETNS    LOCAL                 REMOTE  
 `
 	if got.String() != want {
 		t.Errorf("printed:\n%s\nwant:\n%s", got.String(), want)
+	}
+}
+
+// A reader of stdout that hangs does not keep the command from ending.
+func TestStuckReaderDoesNotHoldUpTheEnd(t *testing.T) {
+	stuck, writer := io.Pipe()
+	defer stuck.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	out := newOutbox(writer)
+	ended := make(chan error)
+	go func() {
+		var err error
+		for err == nil { // until every buffer waits for the reader
+			fmt.Fprintln(out, "a line that nobody reads")
+			err = out.flush(ctx)
+		}
+		ended <- errors.Join(err, out.close(ctx))
+	}()
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v, want %v", err, context.Canceled)
 	}
 }

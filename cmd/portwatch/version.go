@@ -10,6 +10,9 @@ import (
 	"github.com/portwatch/portwatch/internal/output/fields"
 )
 
+// version is set by the Makefile's linker flags; "" for a plain go build.
+var version string
+
 func newVersionCommand(a *app) *cobra.Command {
 	output := newChoice("table", "json")
 	cmd := &cobra.Command{
@@ -32,6 +35,9 @@ func buildVersion(info *debug.BuildInfo) fields.VersionReport {
 	}
 	if info.Main.Version != "" && info.Main.Version != "(devel)" {
 		v.Version = info.Main.Version
+	}
+	if version != "" {
+		v.Version = version
 	}
 	for _, setting := range info.Settings {
 		switch setting.Key {

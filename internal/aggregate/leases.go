@@ -44,7 +44,9 @@ func (l *Ledger) changeState(ev *event.Event) {
 	if local := endpointOf(ev.Lease.Local); local.valid && local != ls.local {
 		l.movePort(ls, local)
 	}
-	if ev.Lease.Remote.IsValid() {
+	// A state event with a local address carries both ends, and a socket that
+	// is bound and nothing else has no far end.
+	if ev.Lease.Local.Addr().IsValid() || ev.Lease.State == event.StateBound {
 		ls.remote = endpointOf(ev.Lease.Remote)
 	}
 }

@@ -104,7 +104,12 @@ func (w *walker) missed(lease *bpfPwLease, walked map[uint32]bool, began event.T
 
 // bury ends an entry of pw_leases that has no socket.
 func (w *walker) bury(key uint64, lease *bpfPwLease, res *walkResult) error {
-	err := w.probes.maps.Maps["pw_leases"].Delete(key)
+	leases := w.probes.maps.Maps["pw_leases"]
+	var now bpfPwLease
+	if err := leases.Lookup(key, &now); err != nil || now.Changed != lease.Changed {
+		return nil // it lives again, or has ended by itself
+	}
+	err := leases.Delete(key)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return nil
 	}

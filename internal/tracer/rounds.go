@@ -29,13 +29,12 @@ type rounds struct {
 	wanted   bool        // something was lost
 	last     time.Time
 	lastCost time.Duration
-	first    bool // none has been done yet
 }
 
 func newRounds(ctx context.Context, w *walker) rounds {
 	ctx, cancel := context.WithCancel(ctx)
 	r := rounds{
-		walker: w, cancel: cancel, first: true, wanted: true,
+		walker: w, cancel: cancel, wanted: true,
 		asks: make(chan bool), results: make(chan walkResult, 1),
 	}
 	go func() {
@@ -60,7 +59,7 @@ func (r *rounds) due(now time.Time) (whole, due bool) {
 	if r.running || r.waiting != nil {
 		return false, false
 	}
-	if r.first {
+	if r.last.IsZero() {
 		return true, true
 	}
 	rest := auditRest * r.lastCost
@@ -122,7 +121,6 @@ func (t *Tracer) endWalk(res *walkResult) {
 		return
 	}
 	t.push(event.Event{Kind: event.KindCorrection, Correction: event.CorrectionEnd, Time: res.ended})
-	t.rounds.first = false
 	if c := t.rings.countdown; c != nil {
 		for _, w := range res.waits {
 			c.add(w)

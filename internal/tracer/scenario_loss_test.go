@@ -81,3 +81,54 @@ func TestPacketsThatInterrupt(t *testing.T) {
 		}
 	}
 }
+
+// TIME_WAITs that a late reset of the peer kills, while their memory becomes
+// the next one's at once: each end is told, once.
+func TestKilledTimeWaitsAreToldOnce(t *testing.T) {
+	s := setStage(t)
+	s.ns.SetRange(40000, 42999)
+	_, l, addr := s.server("127.0.0.1:30000")
+	client := s.actor("client")
+	const batch = 200
+	var peers []*tracertest.Socket
+	closeFirst := func() {
+		peers = nil
+		for range batch {
+			c := client.Socket(tracertest.TCP4)
+			want(s, "connect", c.Connect(addr), 0)
+			peers = append(peers, l.Accept())
+			c.Close()
+		}
+	}
+	reset := func() {
+		for _, peer := range peers {
+			peer.Linger0()
+			peer.Close()
+		}
+	}
+	waiting := 0
+	allWait := func(ev *event.Event) bool {
+		if ev.Kind == event.KindTimeWait {
+			waiting++
+		}
+		return waiting%batch == 0 && waiting > 0
+	}
+	closeFirst()
+	s.until("the first batch to wait", allWait)
+	reset() // nobody reads of it before the memory is the next batch's
+	closeFirst()
+	s.until("the second batch to wait", allWait)
+	reset()
+	s.settle()
+	s.verify()
+	ends := map[event.LeaseID]int{}
+	for _, ev := range s.kinds(event.KindRelease) {
+		ends[ev.Lease.ID]++
+	}
+	told := 0
+	for _, ev := range s.kinds(event.KindTimeWait) {
+		want(s, "ends of a killed TIME_WAIT", ends[ev.Lease.ID], 1)
+		told++
+	}
+	want(s, "TIME_WAITs", told, 2*batch)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -29,7 +30,8 @@ type Tracer struct {
 	tick    tick
 
 	// queue are events that wait for room in Read's dst.
-	queue []event.Event
+	queue  []event.Event
+	handed int // of the queue, from the front
 	// second is when the once-a-second work was last done.
 	second time.Time
 	stats  counters
@@ -118,6 +120,8 @@ func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer,
 	if !p.attached["pw_timer_cancel"] {
 		r.countdown = newCountdown(p)
 	}
+	// The kernel's types have served; they were the largest thing in memory.
+	debug.FreeOSMemory()
 	t.rounds = newRounds(ctx, newWalker(p, d, o.NetNS))
 	t.push(startEvent(&t.support, "", t.tick))
 	return t, nil
@@ -232,8 +236,11 @@ func threadPath(o *event.Owner, thread event.Thread) string {
 func (t *Tracer) push(ev event.Event) { t.queue = append(t.queue, ev) }
 
 func (t *Tracer) pop(dst []event.Event) int {
-	n := copy(dst, t.queue)
-	t.queue = t.queue[:copy(t.queue, t.queue[n:])]
+	n := copy(dst, t.queue[t.handed:])
+	if t.handed += n; t.handed == len(t.queue) {
+		clear(t.queue) // nothing that an event points to stays alive
+		t.queue, t.handed = t.queue[:0], 0
+	}
 	return n
 }
 

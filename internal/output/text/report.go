@@ -27,6 +27,9 @@ func AppendFarewell(dst []byte, s *fields.SelfReport) []byte {
 	dst = fmt.Appendf(dst, "%s events in %s, lost %s; user CPU %s, kernel CPU %s, map memory %s\n",
 		thousands(s.Events), s.Elapsed.Round(time.Millisecond), lossTotal(s.Lost),
 		s.UserCPU.Round(time.Microsecond), kernelCost(s), mapMemory(s))
+	if s.Drift > 0 {
+		dst = fmt.Appendf(dst, "%s differences were found by audits, with no loss to explain them\n", thousands(s.Drift))
+	}
 	if len(s.Lost) > 0 {
 		dst = Table[aggregate.Loss]{Columns: fields.LossColumns()}.Append(dst, &fields.Context{}, s.Lost)
 	}

@@ -36,7 +36,7 @@ func AppendTop(dst []byte, c *fields.Context, s *aggregate.Snapshot, o TopOption
 	dst = append(dst, '\n')
 	dst = appendRows(dst, c, o, section[aggregate.Namespace]{"namespaces", fields.NamespaceColumns(c.SeesRequests()), s.Namespaces})
 	dst = append(dst, '\n')
-	dst = appendRows(dst, c, o, section[aggregate.Owner]{"owners", fields.OwnerColumns(o.Wide, c.SeesRequests()), s.Owners})
+	dst = appendRows(dst, c, o, section[aggregate.Owner]{"owners", fields.OwnerColumns(o.Wide, c.SeesRequests()), busy(s.Owners)})
 	if len(s.Failures) == 0 {
 		return dst
 	}
@@ -156,4 +156,17 @@ func perSecondWord(m *aggregate.Meta, recent uint64) string {
 		return "-"
 	}
 	return string(fields.Number(rate).AppendText(nil, nil))
+}
+
+// busy leaves out the owners that hold nothing now, and neither asked nor were
+// refused of late: they are remembered, not shown.
+func busy(owners []aggregate.Owner) []aggregate.Owner {
+	var shown []aggregate.Owner
+	for i := range owners {
+		o := &owners[i]
+		if o.Ports() > 0 || o.RecentAttempts() > 0 || o.Failures.Total() > 0 {
+			shown = append(shown, *o)
+		}
+	}
+	return shown
 }
