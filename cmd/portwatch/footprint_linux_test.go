@@ -11,7 +11,7 @@ import (
 )
 
 // What a running portwatch holds and does: no socket that takes a port, no
-// handle of a foreign namespace, no setting changed (design.md §9.1, 9.2, 9.7).
+// handle of a foreign namespace, no setting changed.
 func TestLiveKeepsOutOfTheWay(t *testing.T) {
 	for _, mode := range []string{"tracepoint", "diag"} {
 		t.Run(mode, func(t *testing.T) {

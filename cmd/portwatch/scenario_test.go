@@ -136,7 +136,7 @@ func connected(cookie int, o event.Owner) event.Lease {
 	}
 }
 
-// outage is the story of design.md §1 in small: sync-worker leaves its ports
+// outage is an outage in small: sync-worker leaves its ports
 // in TIME_WAIT and exits, nginx is refused, a resolver holds UDP in a pod.
 func outage() []event.Event {
 	worker, nginx := process(4123, "sync-worker"), process(977, "nginx")

@@ -20,7 +20,7 @@ const (
 	// sweepEvery spaces the walks over all owners that end their retention.
 	sweepEvery = 10 * time.Second
 	// criticalFor is how long a refusal for want of ports keeps the level at
-	// critical (design.md §2).
+	// critical.
 	criticalFor = time.Minute
 )
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The slots of a TIME_WAIT are those that kernel.md §3.3 observed: 60 s are
+// The slots of a TIME_WAIT are those that were observed: 60 s are
 // rounded up to 2.048 s at 250 Hz, 4.096 s at 1000 Hz, 5.12 s at 100 Hz.
 func TestWheelExpiryRoundsUpToItsSlot(t *testing.T) {
 	for _, tt := range []struct {

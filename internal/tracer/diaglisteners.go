@@ -23,7 +23,7 @@ type diagListener struct {
 // listened on, at its address. Such a socket costs no ephemeral port.
 //
 // That is right because nothing else gets to a port that is listened on: for
-// connect() it is taken, and bind() is refused it (kernel.md §1.3, §2.3). It
+// connect() it is taken, and bind() is refused it (inet_csk_bind_conflict). It
 // errs in two cases. A socket that shares the port by SO_REUSEPORT and then
 // connects passes for accepted, and is not shown. And a connection whose
 // listener has been closed is taken for a lease of origin unknown: no table

@@ -37,7 +37,7 @@ type hook struct {
 }
 
 // hooks is the one table of what is attached, in this order. The tracepoint
-// set follows kernel.md §7.5: everything in it works without trampolines.
+// set works without trampolines and without kprobes.
 var hooks = [...]hook{
 	{
 		program: "pw_destroy", on: onTracepoint, targets: []string{"tcp_destroy_sock"}, required: true,

@@ -16,7 +16,7 @@ import (
 	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
-// What portwatch never does to a host (design.md §9), as far as the tracer
+// What portwatch never does to a host, as far as the tracer
 // answers for it.
 
 // A closed tracer leaves nothing in the kernel: none of the programs that it

@@ -3,8 +3,8 @@ package tracer
 import "github.com/portwatch/portwatch/internal/event"
 
 // reasonOf says why a call was refused, from what was asked, what the kernel
-// answered and how far the call came. The table is that of kernel.md §2.1 and
-// §9; whatever is not in it is "other".
+// answered and how far the call came. The table is that of __inet_bind,
+// inet_csk_get_port and __inet_hash_connect; whatever is not in it is "other".
 func reasonOf(k *bpfPwFailureKey) event.Reason {
 	errno := event.Errno(k.Errno)
 	switch errno {

@@ -14,7 +14,7 @@ import (
 )
 
 // The self-test does in a private network namespace what each hook is there
-// for, and looks whether the fact arrives (kernel.md §7.6): a hook that
+// for, and looks whether the fact arrives: a hook that
 // attaches may stay silent, and no table of kernels knows all that do.
 
 // Verdict is what the self-test found out about a hook.

@@ -25,12 +25,15 @@ type Support struct {
 }
 
 // cannotKnow are the facts that no hook of the mode can bring, whatever is
-// attached (design.md §3). What a missing hook takes away comes on top.
+// attached. What a missing hook takes away comes on top.
 func cannotKnow(m event.Mode) []string {
 	switch m {
 	case event.ModeTracepoint:
 		return []string{
-			"refusals of bind(), listen() and sends by io_uring and 32-bit tasks",
+			"refusals of bind(), listen() and sends by io_uring and 32-bit tasks, and of write() on UDP",
+			"the errno of their and of MPTCP's refused connect()",
+			"the destination of a refused UDP send",
+			"whether a UDP send took its port or found it",
 			"how long the kernel searched for a port",
 		}
 	case event.ModeDiag:
