@@ -56,7 +56,11 @@ func factDetail(ev *event.Event) string {
 	switch {
 	case ev.Failure != nil:
 		f := ev.Failure
-		return fmt.Sprintf("%s %s, %s, %d times", f.Operation, orUnknown(f.Errno.String()), f.Reason, f.Count)
+		what := fmt.Sprintf("%s %s, %s", f.Operation, orUnknown(f.Errno.String()), f.Reason)
+		if f.Count == 1 {
+			return what
+		}
+		return fmt.Sprintf("%s, %d times", what, f.Count)
 	case ev.Limits != nil:
 		return "range " + ev.Limits.Range.String()
 	case ev.Namespace != nil && ev.Namespace.Gone:
