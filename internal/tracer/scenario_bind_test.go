@@ -35,10 +35,12 @@ func TestBindToAHeldPort(t *testing.T) {
 	listening.Listen(8)
 	outgoing := holder.Socket(tracertest.TCP4)
 	outgoing.Connect(listening.Local())
-	waiting := holder.Socket(tracertest.TCP4)
+	exited := s.actor("exited")
+	waiting := exited.Socket(tracertest.TCP4)
 	waiting.Bind("127.0.0.1:30003")
 	waiting.Connect(listening.Local())
 	waiting.Close()
+	exited.Exit()
 	bound := holder.Socket(tracertest.TCP4)
 	bound.Bind("127.0.0.1:30002")
 	for _, addr := range []string{"127.0.0.1:30001", outgoing.Local().String(), "127.0.0.1:30003", "127.0.0.1:30002"} {
@@ -52,6 +54,33 @@ func TestBindToAHeldPort(t *testing.T) {
 	elsewhere := tracertest.PrivateNetNS(t)
 	other := tracertest.StartActor(t, elsewhere, "other")
 	want(s, "bind in another namespace", other.Socket(tracertest.TCP4).Bind("127.0.0.1:30001"), 0)
+}
+
+// Scenario 2: what a listener leaves behind holds its port as well: an accepted
+// socket in another process's hands, and a TIME_WAIT of the server's side.
+func TestBindToThePortOfAListenerThatHasExited(t *testing.T) {
+	for _, left := range []string{"child", "TIME_WAIT"} {
+		t.Run(left, func(t *testing.T) {
+			s := setStage(t)
+			server, l, addr := s.server("127.0.0.1:30020")
+			client, asker := s.actor("client"), s.actor("asker")
+			c := client.Socket(tracertest.TCP4)
+			want(s, "connect", c.Connect(addr), 0)
+			child := l.Accept()
+			if left == "child" {
+				child.PassTo(s.actor("keeper"))
+			} else {
+				child.Close()
+				c.WaitEOF()
+				c.Close()
+			}
+			server.Exit()
+			want(s, "bind", asker.Socket(tracertest.TCP4).Bind(addr.String()), syscall.EADDRINUSE)
+			s.settle()
+			s.refused(asker, "asker", addr.String(), event.EADDRINUSE, event.ReasonPortHeld)
+			want(s, "the listener's lease", path(s.of(30020)), "allocate:BOUND state:LISTEN state:BOUND release:closed")
+		})
+	}
 }
 
 // Scenario 3: bind(0) until the range is exhausted.

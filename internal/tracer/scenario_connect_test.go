@@ -163,11 +163,18 @@ func TestUnansweredSynIsSeenAtItsRetransmission(t *testing.T) {
 	}
 	client := s.actor("client")
 	c := client.Socket(tracertest.TCP4)
-	c.Bind("127.0.0.9:0")
+	began := bootNow()
 	c.BeginConnect(addr)
+	var seen event.Time
 	s.until("a lease in SYN_SENT", func(ev *event.Event) bool {
-		return ev.Lease.State == event.StateSynSent && ev.Lease.Owner.Comm.String() == "client"
+		if ev.Lease.State == event.StateSynSent && ev.Lease.Owner.Comm.String() == "client" {
+			seen = bootNow()
+		}
+		return seen != 0
 	})
+	if after := seen - began; after > 1.5e9 {
+		t.Errorf("seen after %d ms, want 1500 at most", after/1e6)
+	}
 }
 
 // Scenario 25: one socket holds several leases, at once and in turn.
