@@ -104,9 +104,31 @@ func drive(g generator, o loadOptions) (outcome, error) {
 	return outcome{Connections: after - before, Failures: failures, Elapsed: elapsed}, err
 }
 
+// requirePrivate makes sure that the bench gave this process namespaces of its
+// own: what follows would change the host's.
+func requirePrivate(kinds ...string) error {
+	for _, kind := range kinds {
+		ours, err := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil {
+			return fmt.Errorf("read own namespace: %w", err)
+		}
+		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", os.Getppid(), kind))
+		if err != nil {
+			return fmt.Errorf("read namespace of the bench: %w", err)
+		}
+		if ours == theirs {
+			return fmt.Errorf("prepare load: the %s namespace is the caller's: a load is started by the bench alone", kind)
+		}
+	}
+	return nil
+}
+
 // prepare sets up the namespaces: a folder for files that ends with the process,
 // however it ends, a loopback, and the settings that keep one run like the next.
 func prepare(o loadOptions) error {
+	if err := requirePrivate("net", "mnt"); err != nil {
+		return err
+	}
 	if err := unix.Mount("tmpfs", os.TempDir(), "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mount tmpfs: %w", err)
 	}
