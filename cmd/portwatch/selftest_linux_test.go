@@ -12,6 +12,7 @@ import (
 
 	"github.com/portwatch/portwatch/internal/output/fields"
 	"github.com/portwatch/portwatch/internal/tracer"
+	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
 func remembered() selfTestResult {
@@ -87,8 +88,8 @@ func TestSelfTestIsNotTrusted(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.root && os.Geteuid() != 0 {
-				t.Skip("root is required to give files away")
+			if tt.root {
+				tracertest.RequireRoot(t)
 			}
 			m := selfTestMemory{dir: filepath.Join(t.TempDir(), "portwatch")}
 			want := remembered()

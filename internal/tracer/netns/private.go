@@ -44,7 +44,7 @@ func (p *Private) enter() (err error) {
 	if p.inode, err = Current(); err != nil {
 		return err
 	}
-	return raiseLoopback()
+	return RaiseLoopback()
 }
 
 // Inode is the namespace's number.
@@ -65,9 +65,10 @@ func (p *Private) Leave() {
 	<-p.ended
 }
 
-// raiseLoopback sets lo up through an AF_UNIX socket: sock_ioctl
-// (net/socket.c) hands interface requests of any family to the device layer.
-func raiseLoopback() (err error) {
+// RaiseLoopback sets lo up in the calling thread's namespace, through an AF_UNIX
+// socket: sock_ioctl (net/socket.c) hands interface requests of any family to the
+// device layer.
+func RaiseLoopback() (err error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open unix socket: %w", err)

@@ -91,7 +91,7 @@ func (ns *NS) prepare() {
 	}
 	ns.inode = uint32(st.Ino)
 	ns.Do(func() error {
-		if err := raiseLoopback(); err != nil {
+		if err := netns.RaiseLoopback(); err != nil {
 			return err
 		}
 		if err := sysctl("net.ipv4.tcp_tw_reuse", "0"); err != nil {
@@ -124,25 +124,6 @@ func create() (*os.File, error) {
 	}
 	runtime.UnlockOSThread()
 	return file, err
-}
-
-// raiseLoopback sets lo up through an AF_UNIX socket: sock_ioctl
-// (net/socket.c) hands interface requests of any family to the device layer.
-func raiseLoopback() (err error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open unix socket: %w", err)
-	}
-	defer func() { err = errors.Join(err, unix.Close(fd)) }()
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
-		return fmt.Errorf("set lo up: %w", err)
-	}
-	return nil
 }
 
 // sysctl writes a setting of the calling thread's namespace: /proc/sys/net

@@ -13,10 +13,17 @@ func RequireRoot(tb testing.TB) {
 	if os.Geteuid() == 0 {
 		return
 	}
+	Unable(tb, "root is required")
+}
+
+// Unable skips a test that this machine cannot run, or fails it as RequireRoot
+// does where a machine was promised that can.
+func Unable(tb testing.TB, why string) {
+	tb.Helper()
 	if rootPromised(os.Getenv) {
-		tb.Fatal("root is required and was promised by CI or PORTWATCH_TEST_ROOT")
+		tb.Fatal(why + ", and was promised by CI or PORTWATCH_TEST_ROOT")
 	}
-	tb.Skip("root is required to make network namespaces")
+	tb.Skip(why)
 }
 
 func rootPromised(getenv func(string) string) bool {

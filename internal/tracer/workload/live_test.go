@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/portwatch/portwatch/internal/event"
+	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
 // self is this process as an owner: its start time is known to one tick only.
@@ -36,7 +37,7 @@ func TestDescribeMyself(t *testing.T) {
 		t.Errorf("exe is %q, want %q", first.Exe, exe)
 	}
 	if trees.Cgroup == nil || first.Cgroup == "" {
-		t.Skip("this process sees no cgroup2 hierarchy with itself in it")
+		tracertest.Unable(t, "a cgroup2 hierarchy with this process in it is required")
 	}
 	id, ok := inodeAt(trees.Cgroup, path.Join(".", first.Cgroup))
 	if !ok {
@@ -51,7 +52,7 @@ func TestDescribeMyself(t *testing.T) {
 func TestWalkFindsARealGroup(t *testing.T) {
 	trees := HostTrees("/")
 	if trees.Cgroup == nil {
-		t.Skip("no cgroup2 hierarchy is mounted")
+		tracertest.Unable(t, "a cgroup2 hierarchy is required")
 	}
 	g := newGroups(trees.Cgroup)
 	if path, ok := g.search(rootInode); path != "/" || !ok {
