@@ -159,3 +159,35 @@ func (s *stage) healed() {
 		return began && ev.Correction == event.CorrectionEnd
 	})
 }
+
+// quiesce reads on while the kernel still has sockets on their way between two
+// states: the softirqs that move them come when they come. It gives up after a
+// while, for a scenario may hold one there.
+func (s *stage) quiesce() {
+	s.Helper()
+	batch := make([]event.Event, 256)
+	for deadline := time.Now().Add(3 * time.Second); s.moving() && time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(s.Context(), 10*time.Millisecond)
+		n, _ := s.tracer.Read(ctx, batch)
+		cancel()
+		s.events = append(s.events, batch[:n]...)
+	}
+}
+
+// moving reports whether a TCP socket is in a state that nobody rests in.
+func (s *stage) moving() bool {
+	s.Helper()
+	found := false
+	ns := netns.Namespace{Inode: s.ns.Inode(), Path: s.ns.Path()}
+	err := sockdiag.DumpIn(context.Background(), ns, sockdiag.Request{Protocol: event.TCP}, func(k *sockdiag.Socket) error {
+		switch k.State {
+		case event.StateFinWait1, event.StateClosing, event.StateLastAck, event.StateSynRecv, event.StateNewSynRecv:
+			found = true
+		}
+		return nil
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return found
+}

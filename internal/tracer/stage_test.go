@@ -88,6 +88,7 @@ func (s *stage) until(what string, done func(*event.Event) bool) {
 // alarms.
 func (s *stage) settle() {
 	s.Helper()
+	s.quiesce()
 	s.marks++
 	port := uint16(50000 + s.marks)
 	addr := fmt.Sprintf("127.0.0.1:%d", port)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,7 @@ func Cookie() (cookie uint64, err error) {
 // for: behind /proc/PID/ns/net may be another process by now.
 func open(path string, inode uint32) (*os.File, error) {
 	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) || hasEnded(path, err) {
 		return nil, fmt.Errorf("%w: net:[%d]: %w", ErrGone, inode, err)
 	}
 	if err != nil {
@@ -70,6 +71,17 @@ func check(file *os.File, inode uint32) error {
 		return fmt.Errorf("%w: %s is inode %d, not %d", ErrGone, file.Name(), st.Ino, inode)
 	}
 	return nil
+}
+
+// hasEnded reports whether a refusal means that the process of /proc/PID/ns/net
+// ended in between: the kernel says EACCES for a task that is no more
+// (proc_ns_get_link, fs/proc/namespaces.c).
+func hasEnded(path string, err error) bool {
+	if !errors.Is(err, unix.EACCES) {
+		return false
+	}
+	_, err = os.Stat(filepath.Dir(filepath.Dir(path)))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // enter moves the calling thread into the namespace of file.
