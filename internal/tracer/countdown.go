@@ -57,7 +57,7 @@ func (c *countdown) tell(now event.Time, tell func(event.Event)) error {
 				return fmt.Errorf("run pw_check_tw: %w", err)
 			}
 			if question.Dead != 0 {
-				tell(w.expired(c.next * dueStep))
+				tell(w.expired(now))
 			}
 		}
 		delete(c.due, c.next)
