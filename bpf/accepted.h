@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #pragma once
 
-#include "timewait.h"
+#include "chain.h"
 
 /*
  * Accepted sockets are counted, not leased: they cost no ephemeral port, and

@@ -5,15 +5,15 @@
 #include "lease.h"
 
 /*
- * The ends of bind, connect, listen and send: what the kernel answered, and
- * what had been asked. The address that was asked for is read from the
- * caller's memory here, at the exit: the kernel has copied it by now, so its
- * page is present. At the entry it may not be.
+ * What a thread asks of the kernel by bind, connect, listen and send. In mode
+ * tracepoint the address that was asked for is read from the caller's memory,
+ * at the exit: the kernel has copied it by now, so its page is present. At the
+ * entry it may not be. In mode full the kernel's copy is at hand.
  */
 
 struct args {
 	__u64 addr;
-	int fd;
+	int fd; /* mode tracepoint only */
 	__u32 len;
 };
 
@@ -59,6 +59,12 @@ static __always_inline __u32 current_syscall(void)
 	return (__u32)arm64->syscallno;
 }
 
+static __always_inline long copy_asked(struct asked *to, __u32 size, const void *from)
+{
+	return pw_full ? bpf_probe_read_kernel(to, size, from) :
+			 bpf_probe_read_user(to, size, from);
+}
+
 /* False if there is no address to read: none was given, or it is gone. */
 static __always_inline bool read_asked(const struct args *args, struct asked *asked)
 {
@@ -66,8 +72,8 @@ static __always_inline bool read_asked(const struct args *args, struct asked *as
 	if (args->len < 16)
 		return 0;
 	if (args->len < sizeof(*asked))
-		return bpf_probe_read_user(asked, 16, (void *)args->addr) == 0;
-	return bpf_probe_read_user(asked, sizeof(*asked), (void *)args->addr) == 0;
+		return copy_asked(asked, 16, (void *)args->addr) == 0;
+	return copy_asked(asked, sizeof(*asked), (void *)args->addr) == 0;
 }
 
 /* Writes the asked address; returns its family, 4 or 6, or 0 for neither. */
@@ -91,25 +97,13 @@ static __always_inline __u8 asked_addr(const struct asked *asked, __u8 addr[16])
 
 /*
  * Will the end of connect() tell what came of it? Not for the sub-flow of an
- * MPTCP socket, which is the kernel's own and not the one of the call; nor for
- * io_uring and 32-bit callers.
+ * MPTCP socket, which is the kernel's own and not the one of the call; nor, in
+ * mode tracepoint, for io_uring and 32-bit callers.
  */
 static __always_inline bool told_at_exit(const struct sock *sk)
 {
-	return pw_has_exit && current_syscall() == pw_nr_connect &&
+	return pw_has_exit && (pw_full || current_syscall() == pw_nr_connect) &&
 	       !BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
-}
-
-/* Is the thread inside connect() on this very socket? A softirq that interrupts
- * another thread is not. */
-static __always_inline bool connecting(const struct sock *sk)
-{
-	struct args args;
-
-	if (current_syscall() != pw_nr_connect)
-		return 0;
-	read_args(&args);
-	return sock_of_fd(args.fd) == sk;
 }
 
 static __always_inline struct pw_call *current_call(void)
@@ -117,9 +111,33 @@ static __always_inline struct pw_call *current_call(void)
 	return bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0, 0);
 }
 
-/* Notes what became of the thread's call, for its end. */
-static __always_inline struct pw_call *note_call(const struct sock *sk,
-						 const struct pw_lease *lease, __u8 phase)
+/* What the thread has noted of a call on this socket; 0 if nothing. */
+static __always_inline struct pw_call *call_on(const struct sock *sk)
+{
+	struct pw_call *call = current_call();
+
+	return call && call->sk == (__u64)sk ? call : 0;
+}
+
+/* Is the thread inside connect() on this very socket? A softirq that interrupts
+ * another thread is not. */
+static __always_inline bool connecting(const struct sock *sk)
+{
+	struct pw_call *call;
+	struct args args;
+
+	if (pw_full) {
+		call = call_on(sk);
+		return call && call->phase != PW_PHASE_TOLD;
+	}
+	if (current_syscall() != pw_nr_connect)
+		return 0;
+	read_args(&args);
+	return sock_of_fd(args.fd) == sk;
+}
+
+/* The thread's note, empty at first; 0, and counted, if there is no memory. */
+static __always_inline struct pw_call *open_call(const struct sock *sk, __u8 phase)
 {
 	struct pw_call *call = bpf_task_storage_get(&pw_calls, bpf_get_current_task_btf(), 0,
 						    BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -129,6 +147,20 @@ static __always_inline struct pw_call *note_call(const struct sock *sk,
 		return 0;
 	}
 	call->sk = (__u64)sk;
+	call->phase = phase;
+	call->family = 0;
+	call->search_ns = 0;
+	return call;
+}
+
+/* Notes what became of the thread's call, for its end. */
+static __always_inline struct pw_call *note_call(const struct sock *sk,
+						 const struct pw_lease *lease, __u8 phase)
+{
+	struct pw_call *call = open_call(sk, phase);
+
+	if (!call)
+		return 0;
 	call->cookie = lease->cookie;
 	call->started = lease->changed;
 	__builtin_memcpy(call->local_addr, lease->local_addr, sizeof(call->local_addr));
@@ -138,7 +170,6 @@ static __always_inline struct pw_call *note_call(const struct sock *sk,
 	call->local_port = lease->local_port;
 	call->remote_port = lease->remote_port;
 	call->family = lease->family;
-	call->phase = phase;
 	return call;
 }
 

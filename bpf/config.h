@@ -11,6 +11,9 @@ volatile const __u64 pw_tw_handler;
 /* Only the namespaces in pw_namespaces are watched. */
 volatile const _Bool pw_filter_netns;
 
+/* Mode full: functions of the kernel are hooked, no system calls. */
+volatile const _Bool pw_full;
+
 volatile const _Bool pw_watch_tcp = 1;
 volatile const _Bool pw_watch_udp = 1;
 
@@ -24,7 +27,7 @@ volatile const __u64 pw_alarms_wakeup = 1 << 17;
 
 /* Set while the programs run. */
 
-/* sys_exit_connect is attached: what became of a connect() is told there. */
+/* The end of connect() is hooked: what became of it is told there. */
 volatile __u32 pw_has_exit;
 
 /* Every socket that holds a port has its lease: the first walk is over and no

@@ -76,6 +76,7 @@ enum pw_phase {
 	PW_PHASE_NO_PORT, /* it ended without one: the pool is exhausted */
 	PW_PHASE_LISTEN, /* listen() on a socket without a port */
 	PW_PHASE_PRIVILEGED, /* bind() to a port below ip_unprivileged_port_start */
+	PW_PHASE_TOLD, /* of a thread's call: its refusal has been told already */
 };
 
 /* Flags of a lease. */
@@ -84,7 +85,8 @@ enum pw_flag {
 	PW_REUSEADDR = 2,
 	PW_REUSEPORT = 4,
 	PW_V6ONLY = 8,
-	PW_AT_EXIT = 16, /* the end of the system call will tell the allocation */
+	PW_AT_EXIT = 16, /* the end of connect() will tell the allocation */
+	PW_OVERFLOW = 32, /* there was no room for its TIME_WAIT */
 };
 
 /* Counters of struct pw_drops' array; the order is that of loss.go. */
@@ -254,6 +256,7 @@ struct pw_call {
 	__u64 sk; /* address of the socket; 0: nothing */
 	__u64 cookie;
 	__u64 started;
+	__u64 search_ns; /* how long the kernel looked for a port; mode full */
 	__u8 local_addr[16];
 	__u8 remote_addr[16];
 	__u32 netns;

@@ -5,7 +5,8 @@
 #include "tcp.h"
 #include "udp.h"
 
-/* The ends of system calls, see call.h. */
+/* The ends of bind, connect, listen and send: what the kernel answered. Mode
+ * tracepoint hooks the system calls, mode full the functions behind them. */
 
 static __always_inline struct sock *called_sock(const struct args *args)
 {
@@ -69,9 +70,17 @@ static __always_inline void undo_bind(const struct sock *sk)
 		remove_lease(lease, lease->word.state, PW_CAUSE_CLOSED);
 }
 
-static __always_inline void on_bind_exit(long ret)
+static __always_inline void refuse_bind(const struct sock *sk, const struct args *args, long ret)
 {
 	struct refusal f;
+
+	init_refusal(&f, sk, PW_BIND, ret);
+	ask_local(&f, sk, args);
+	refuse(&f);
+}
+
+static __always_inline void on_bind_exit(long ret)
+{
 	struct args args;
 	struct sock *sk;
 
@@ -83,9 +92,7 @@ static __always_inline void on_bind_exit(long ret)
 		return;
 	if (ret == -EPERM)
 		undo_bind(sk);
-	init_refusal(&f, sk, PW_BIND, ret);
-	ask_local(&f, sk, &args);
-	refuse(&f);
+	refuse_bind(sk, &args, ret);
 }
 
 /* listen() found a port for a socket without one. */
@@ -99,10 +106,20 @@ static __always_inline void end_listen(struct pw_call *call)
 		tell_allocation(sk, lease, 0);
 }
 
+static __always_inline void refuse_listen(const struct sock *sk, long ret)
+{
+	struct refusal f;
+
+	init_refusal(&f, sk, PW_LISTEN, ret);
+	f.key.family = read_addrs(sk, f.key.local_addr, f.key.remote_addr, 0);
+	f.key.local_port = PROBE(sk, skc_num);
+	f.key.unspecified = 0;
+	refuse(&f);
+}
+
 static __always_inline void on_listen_exit(long ret)
 {
 	struct pw_call *call = current_call();
-	struct refusal f;
 	struct args args;
 	struct sock *sk;
 
@@ -115,13 +132,8 @@ static __always_inline void on_listen_exit(long ret)
 		call->sk = 0;
 	read_args(&args);
 	sk = refused_sock(&args);
-	if (!sk)
-		return;
-	init_refusal(&f, sk, PW_LISTEN, ret);
-	f.key.family = read_addrs(sk, f.key.local_addr, f.key.remote_addr, 0);
-	f.key.local_port = PROBE(sk, skc_num);
-	f.key.unspecified = 0;
-	refuse(&f);
+	if (sk)
+		refuse_listen(sk, ret);
 }
 
 /* A refused connect() is worth telling if ports or addresses were the reason;
@@ -135,10 +147,12 @@ static __always_inline bool is_refusal(long ret)
 /* What a thread noted of a connect() that came to nothing. */
 static __always_inline struct pw_call *noted(const struct sock *sk)
 {
-	struct pw_call *call = current_call();
+	struct pw_call *call = call_on(sk);
 
-	if (!call || call->sk != (__u64)sk || call->cookie != sock_cookie(sk, 0))
+	if (!call || call->cookie != sock_cookie(sk, 0))
 		return 0;
+	if (pw_full && !call->family)
+		return 0; /* the search began, and that is all */
 	call->sk = 0;
 	return call;
 }
@@ -158,6 +172,14 @@ static __always_inline void refuse_connect(const struct sock *sk, const struct a
 	refuse(&f);
 }
 
+/* How long the kernel looked for the port; 0 if that was not measured. */
+static __always_inline __u64 search_time(const struct sock *sk)
+{
+	struct pw_call *call = pw_full ? call_on(sk) : 0;
+
+	return call ? call->search_ns : 0;
+}
+
 /* What came of a connect() whose caller was noted. */
 static __always_inline void end_connect(const struct sock *sk, struct pw_lease *lease, __u64 cookie,
 					long ret)
@@ -170,27 +192,30 @@ static __always_inline void end_connect(const struct sock *sk, struct pw_lease *
 	else if (lease->protocol == IPPROTO_UDP)
 		end_udp_connect(sk, lease, ret);
 	else if (take_port(sk, lease) && claim(lease, cookie))
-		tell_allocation(sk, lease, 0);
+		tell_allocation(sk, lease, search_time(sk));
 }
 
 /* connect() is over. What port came of it is told with the thread's name. */
-static __always_inline void on_connect_exit(long ret)
+static __always_inline void on_connect_end(const struct sock *sk, const struct args *args, long ret)
 {
-	struct pw_lease *lease;
-	struct args args;
-	struct sock *sk;
-	__u64 cookie;
+	__u64 cookie = sock_cookie(sk, 0);
+	struct pw_lease *lease = find_lease(cookie);
 
-	read_args(&args);
-	sk = called_sock(&args);
-	if (!sk)
-		return;
-	cookie = sock_cookie(sk, 0);
-	lease = find_lease(cookie);
 	if (lease)
 		end_connect(sk, lease, cookie, ret);
 	if (ret < 0 && ret != -EINPROGRESS && watched(sk, sock_protocol(sk, 0), 0))
-		refuse_connect(sk, &args, ret);
+		refuse_connect(sk, args, ret);
+}
+
+static __always_inline void on_connect_exit(long ret)
+{
+	struct args args;
+	struct sock *sk;
+
+	read_args(&args);
+	sk = called_sock(&args);
+	if (sk)
+		on_connect_end(sk, &args, ret);
 }
 
 /* A send that fails with EAGAIN and left the socket without a port found none;

@@ -10,7 +10,7 @@
 
 #include "config.h"
 #include "event.h"
-#include "exits.h"
+#include "functions.h"
 #include "rescue.h"
 #include "walk.h"
 
@@ -120,14 +120,14 @@ int pw_send_x(struct trace_event_raw_sys_exit *ctx)
 SEC("cgroup/post_bind4")
 int pw_post_bind4(struct bpf_sock *ctx)
 {
-	on_bound(plain(ctx), bpf_get_socket_cookie(ctx));
+	on_bound(plain(ctx), bpf_get_socket_cookie(ctx), bind_origin_of_call());
 	return 1;
 }
 
 SEC("cgroup/post_bind6")
 int pw_post_bind6(struct bpf_sock *ctx)
 {
-	on_bound(plain(ctx), bpf_get_socket_cookie(ctx));
+	on_bound(plain(ctx), bpf_get_socket_cookie(ctx), bind_origin_of_call());
 	return 1;
 }
 
@@ -187,6 +187,151 @@ int pw_sockops(struct bpf_sock_ops *ctx)
 	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->sk)
 		on_port_found(plain(ctx->sk), bpf_get_socket_cookie(ctx));
 	return 1;
+}
+
+/* Mode full: the functions behind the system calls, for both protocols. */
+
+SEC("fexit/inet_hash_connect")
+int BPF_PROG(pw_hash_connect4, void *death_row, struct sock *sk, int ret)
+{
+	on_hash_connect(sk, ret);
+	return 0;
+}
+
+SEC("fexit/inet6_hash_connect")
+int BPF_PROG(pw_hash_connect6, void *death_row, struct sock *sk, int ret)
+{
+	on_hash_connect(sk, ret);
+	return 0;
+}
+
+SEC("fexit/__inet_stream_connect")
+int BPF_PROG(pw_stream_connect, struct socket *sock, void *addr, int len, int flags, int is_sendmsg,
+	     int ret)
+{
+	on_connect_over(sock->sk, addr, len, ret);
+	return 0;
+}
+
+SEC("fexit/inet_stream_connect")
+int BPF_PROG(pw_stream_connect_outer, struct socket *sock, void *addr, int len, int flags, int ret)
+{
+	on_connect_over(sock->sk, addr, len, ret);
+	return 0;
+}
+
+SEC("fentry/inet_dgram_connect")
+int BPF_PROG(pw_dgram_connect, struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	if (sk && watched(sk, sock_protocol(sk, 0), 0))
+		begin_autobind(sk, bpf_get_socket_cookie(sk), IPPROTO_UDP);
+	return 0;
+}
+
+SEC("fexit/inet_dgram_connect")
+int BPF_PROG(pw_dgram_connect_x, struct socket *sock, void *addr, int len, int flags, int ret)
+{
+	on_connect_over(sock->sk, addr, len, ret);
+	return 0;
+}
+
+SEC("fexit/__inet_bind")
+int BPF_PROG(pw_bind4, struct sock *sk, void *addr, int len, __u32 flags, int ret)
+{
+	on_bind(sk, addr, len, ret);
+	return 0;
+}
+
+SEC("fexit/__inet6_bind")
+int BPF_PROG(pw_bind6, struct sock *sk, void *addr, int len, __u32 flags, int ret)
+{
+	on_bind(sk, addr, len, ret);
+	return 0;
+}
+
+SEC("fexit/inet_bind")
+int BPF_PROG(pw_bind4_outer, struct socket *sock, void *addr, int len, int ret)
+{
+	on_bind_end(sock->sk, addr, len, ret);
+	return 0;
+}
+
+SEC("fexit/inet6_bind")
+int BPF_PROG(pw_bind6_outer, struct socket *sock, void *addr, int len, int ret)
+{
+	on_bind_end(sock->sk, addr, len, ret);
+	return 0;
+}
+
+SEC("fexit/inet_csk_get_port")
+int BPF_PROG(pw_get_port, struct sock *sk, unsigned short port, int ret)
+{
+	on_get_port(sk, ret);
+	return 0;
+}
+
+SEC("fexit/inet_listen")
+int BPF_PROG(pw_listen_outer, struct socket *sock, int backlog, int ret)
+{
+	on_listen_end(sock->sk, ret);
+	return 0;
+}
+
+SEC("fexit/inet_autobind")
+int BPF_PROG(pw_autobind, struct sock *sk, int ret)
+{
+	on_autobind(sk, ret);
+	return 0;
+}
+
+SEC("fentry/udp_lib_unhash")
+int BPF_PROG(pw_udp_unhash, struct sock *sk)
+{
+	on_udp_unhash(sk);
+	return 0;
+}
+
+SEC("fexit/__udp_disconnect")
+int BPF_PROG(pw_udp_disconnect, struct sock *sk)
+{
+	on_udp_disconnect(sk);
+	return 0;
+}
+
+/* Mode full: TIME_WAIT. */
+
+SEC("fexit/inet_twsk_alloc")
+int BPF_PROG(pw_tw_alloc, struct sock *sk, void *death_row, int state,
+	     struct inet_timewait_sock *tw)
+{
+	if (!tw)
+		on_timewait_refused(sk);
+	return 0;
+}
+
+SEC("fexit/__inet_twsk_schedule")
+int BPF_PROG(pw_tw_schedule, struct inet_timewait_sock *tw, int timeo, bool rearm)
+{
+	if (rearm)
+		renew_timewait(tw);
+	return 0;
+}
+
+SEC("fentry/inet_twsk_kill")
+int BPF_PROG(pw_tw_kill, struct inet_timewait_sock *tw)
+{
+	end_timewait(tw);
+	return 0;
+}
+
+/* Stands in for it: the mini-socket's last reference is dropped. */
+SEC("fentry/tcp_twsk_destructor")
+int BPF_PROG(pw_tw_destructor, struct inet_timewait_sock *tw)
+{
+	end_timewait(tw);
+	return 0;
 }
 
 /* Processes. */

@@ -21,8 +21,11 @@
 
 static __always_inline void begin_event(__u32 which, const void *sk, __u64 state)
 {
-	struct pw_event *begun = bpf_map_lookup_elem(&pw_begun, &which);
+	struct pw_event *begun;
 
+	if (pw_full)
+		return; /* no second program */
+	begun = bpf_map_lookup_elem(&pw_begun, &which);
 	if (!begun)
 		return;
 	begun->sk = (__u64)sk;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #pragma once
 
-#include "accepted.h"
-#include "call.h"
+#include "timewait.h"
 
 /*
  * TCP, as inet_sock_set_state tells it. The event comes under the socket's
@@ -42,10 +41,23 @@ static __always_inline void begin_connect(struct sock *sk, __u64 cookie)
 	insert_lease(&lease, BPF_ANY);
 }
 
+/* The kernel begins to look for a port, see on_hash_connect(). */
+static __always_inline void begin_search(const struct sock *sk, __u64 cookie)
+{
+	struct pw_call *call = open_call(sk, PW_PHASE_STARTED);
+
+	if (!call)
+		return;
+	call->cookie = cookie;
+	call->started = bpf_ktime_get_boot_ns();
+	call->local_port = SOCK(sk, skc_num);
+}
+
 /*
  * CLOSE to SYN_SENT, in the process that connects; the port is still to be
- * chosen. The owner was noted in cgroup/connect4 or 6: what runs here in process
- * context should be short, because a softirq that interrupts it loses its event.
+ * chosen. What runs here in process context should be short, because a softirq
+ * that interrupts it loses its event: so the owner was noted in cgroup/connect4
+ * or 6, or will be at the end of inet_hash_connect().
  */
 static __always_inline void on_syn_sent(struct sock *sk)
 {
@@ -53,8 +65,15 @@ static __always_inline void on_syn_sent(struct sock *sk)
 	struct pw_lease *lease = find_lease(cookie);
 	__u8 at_exit;
 
+	if (lease && lease->local_port && SOCK(sk, skc_num) == 0) {
+		/* it gave its port back, and that is all we missed */
+		remove_lease(lease, lease->word.state, PW_CAUSE_UNKNOWN);
+		lease = 0;
+	}
+	if (pw_full)
+		begin_search(sk, cookie);
 	if (!lease)
-		return begin_connect(sk, cookie);
+		return pw_full ? (void)0 : begin_connect(sk, cookie);
 	if (lease->local_port)
 		return connect_bound(sk, lease);
 	at_exit = lease->word.flags & PW_AT_EXIT;
@@ -90,7 +109,7 @@ static __always_inline void begin_listen(struct sock *sk)
 		return;
 	if (lease.local_port)
 		tell_lease(sk, &lease, PW_ALLOCATE, 0, 1);
-	else
+	else if (!pw_full)
 		note_call(sk, &lease, PW_PHASE_LISTEN);
 }
 
@@ -126,8 +145,11 @@ static __always_inline void tell_late(const struct sock *sk, struct pw_lease *le
 		tell_lease(sk, lease, PW_ALLOCATE, 0, 1);
 }
 
-static __always_inline __u8 close_cause(const struct sock *sk, int old)
+static __always_inline __u8 close_cause(const struct sock *sk, const struct pw_lease *lease,
+					int old)
 {
+	if (lease->word.flags & PW_OVERFLOW)
+		return PW_CAUSE_OVERFLOW;
 	/* __tcp_close() sets SHUTDOWN_MASK before anything else. */
 	if (sk->sk_shutdown == SHUTDOWN_MASK)
 		return sk->sk_err == ECONNRESET ? PW_CAUSE_RESET : PW_CAUSE_CLOSED;
@@ -158,7 +180,7 @@ static __always_inline void end_connection(struct sock *sk, struct pw_lease *lea
 	if (tw)
 		return bear_timewait(sk, lease, tw, old, keeps_port && !sock_dead(sk));
 	if (!keeps_port)
-		return remove_lease(lease, old, close_cause(sk, old));
+		return remove_lease(lease, old, close_cause(sk, lease, old));
 	if (sock_dead(sk)) /* tcp_destroy_sock comes next */
 		lease->word.state = PW_STATE_BOUND;
 	else

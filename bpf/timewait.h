@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #pragma once
 
-#include "lease.h"
+#include "accepted.h"
+#include "call.h"
 
 /*
  * TIME_WAIT. Its birth is no event: tcp_time_wait() puts the mini-socket into
@@ -10,80 +11,7 @@
  * timer, unless the same timer is started again at once: then it was renewed.
  */
 
-#define CHAIN_MAX 16
-
-struct chain {
-	struct hlist_nulls_node *node;
-	__u64 hash; /* the kernel's 32 bits */
-};
-
-static __always_inline struct hlist_nulls_node *chain_head(const struct inet_hashinfo *info,
-							   __u32 hash)
-{
-	struct inet_ehash_bucket *bucket = (void *)BPF_CORE_READ(info, ehash) +
-					   (__u64)(hash & BPF_CORE_READ(info, ehash_mask)) *
-						   bpf_core_type_size(struct inet_ehash_bucket);
-
-	return BPF_CORE_READ(bucket, chain.first);
-}
-
-/* The hash chain in which the socket is, or was until now. */
-static __always_inline void open_chain(const struct sock *sk, struct chain *chain)
-{
-	chain->hash = SOCK(sk, skc_hash);
-	chain->node =
-		chain_head(SOCK(sk, skc_net.net)->ipv4.tcp_death_row.hashinfo, (__u32)chain->hash);
-}
-
-/* Steps to the next mini-socket with the chain's hash; 0 at the end. The list
- * ends with an odd "pointer" (include/linux/list_nulls.h). */
-static __always_inline struct inet_timewait_sock *next_in_chain(struct chain *chain)
-{
-	struct hlist_nulls_node *node = chain->node;
-	struct sock_common *common;
-	int i;
-
-	for (i = 0; i < CHAIN_MAX; i++) {
-		if (!node || (__u64)node & 1)
-			return 0;
-		common = (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
-		chain->node = node = BPF_CORE_READ(node, next);
-		if (BPF_CORE_READ(common, skc_state) == TCP_TIME_WAIT &&
-		    BPF_CORE_READ(common, skc_hash) == chain->hash)
-			return (void *)common;
-	}
-	return 0;
-}
-
-/* The mini-socket that inherited the cookie. */
-static __always_inline struct inet_timewait_sock *find_timewait(const struct sock *sk, __u64 cookie)
-{
-	struct inet_timewait_sock *tw;
-	struct chain chain;
-
-	open_chain(sk, &chain);
-	tw = next_in_chain(&chain);
-	if (tw && BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) == (__s64)cookie)
-		return tw;
-	tw = tw ? next_in_chain(&chain) : 0;
-	if (tw && BPF_CORE_READ(tw, __tw_common.skc_cookie.counter) == (__s64)cookie)
-		return tw;
-	return 0;
-}
-
-/* The mini-socket of an accepted socket, which has no cookie of ours: same
- * ports and, as the chain's hash is the same, the same addresses. */
-static __always_inline bool became_timewait(const struct sock *sk)
-{
-	struct inet_timewait_sock *tw;
-	struct chain chain;
-
-	open_chain(sk, &chain);
-	tw = next_in_chain(&chain);
-	return tw && BPF_CORE_READ(tw, __tw_common.skc_dport) == SOCK(sk, skc_dport) &&
-	       bpf_ntohs(BPF_CORE_READ(tw, tw_sport)) == sock_sport(sk);
-}
-
+/* What a mini-socket says of itself. */
 static __always_inline void read_timewait(const struct inet_timewait_sock *tw,
 					  struct pw_lease *lease)
 {
@@ -109,8 +37,25 @@ static __always_inline void tell_timewait(const struct pw_lease *lease, __u64 tw
 	submit_news(r);
 }
 
+/* The lease that takes a TIME_WAIT's port over. */
+struct successor {
+	__u64 cookie;
+	__u64 born;
+};
+
+static __always_inline bool name_successor(__u64 cookie, struct successor *successor)
+{
+	struct pw_lease *lease = find_lease(cookie);
+
+	if (!lease)
+		return 0;
+	successor->cookie = cookie;
+	successor->born = lease->born;
+	return 1;
+}
+
 static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
-				       const struct pw_lease *successor, __u64 early_tw)
+				       const struct successor *successor, __u64 early_tw)
 {
 	struct pw_change_record *r = reserve(pw_news, pw_change_record, PW_RELEASE);
 
@@ -153,10 +98,30 @@ static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease)
 }
 
 /*
+ * A mini-socket waits anew: a stray segment came, or the peer's FIN, for which
+ * sub-state FIN_WAIT2 waits. Tells it if it says something new.
+ */
+static __always_inline void renew_timewait(const struct inet_timewait_sock *tw)
+{
+	__u64 addr = (__u64)tw;
+	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr);
+	__u32 expires = (__u32)BPF_CORE_READ(tw, tw_timer.expires);
+	__u8 substate = BPF_CORE_READ(tw, tw_substate);
+
+	if (!lease || (lease->expires == expires && lease->word.substate == substate))
+		return;
+	lease->expires = expires;
+	lease->word.substate = substate;
+	lease->changed = bpf_ktime_get_boot_ns();
+	tell_timewait(lease, addr, TCP_TIME_WAIT);
+}
+
+/*
  * The full socket ends, its mini-socket keeps the port. A socket that bound
  * its port by number and is still open keeps it too: from here on there are
- * two leases. The mini-socket may be killed on another CPU before its entry is
- * there: a timer that is not pending proves it.
+ * two leases. The mini-socket may be renewed or killed on another CPU before its
+ * entry is there: the first shows in it, a timer that is not pending proves the
+ * second.
  */
 static __always_inline void bear_timewait(const struct sock *sk, struct pw_lease *full,
 					  const struct inet_timewait_sock *tw, __u8 from,
@@ -176,6 +141,8 @@ static __always_inline void bear_timewait(const struct sock *sk, struct pw_lease
 	tell_timewait(&lease, addr, from);
 	if (!keeps_port)
 		bpf_map_delete_elem(&pw_leases, &lease.cookie);
+	if (pw_full)
+		renew_timewait(tw);
 	if (!BPF_CORE_READ(tw, tw_timer.entry.pprev) && !bpf_map_delete_elem(&pw_timewait, &addr))
 		tell_death(&lease, PW_CAUSE_KILLED, 0, 0);
 }
@@ -194,7 +161,8 @@ static __always_inline bool namespace_dies(const struct inet_timewait_sock *tw)
  * the very same tuple before it ends the mini-socket (__inet_check_established,
  * unchanged from 5.10 to 7.2): so the successor stands there, whoever it is.
  */
-static __always_inline struct pw_lease *find_successor(const struct inet_timewait_sock *tw)
+static __always_inline bool successor_in_chain(const struct inet_timewait_sock *tw,
+					       struct successor *successor)
 {
 	struct inet_hashinfo *info =
 		BPF_CORE_READ(tw, __tw_common.skc_net.net, ipv4.tcp_death_row.hashinfo);
@@ -213,39 +181,72 @@ static __always_inline struct pw_lease *find_successor(const struct inet_timewai
 		    BPF_CORE_READ(common, skc_hash) == hash &&
 		    BPF_CORE_READ(common, skc_dport) == dport &&
 		    BPF_CORE_READ(common, skc_num) == port)
-			return find_lease(BPF_CORE_READ(common, skc_cookie.counter));
+			return name_successor(BPF_CORE_READ(common, skc_cookie.counter), successor);
 		node = BPF_CORE_READ(node, next);
 	}
 	return 0;
 }
 
 /*
- * A TIME_WAIT's timer is taken off the wheel. At its time, or with a successor,
- * or with its namespace, that is the end. Before its time it is the end or a
- * renewal, and the two cannot be told apart yet: __mod_timer() starts the timer
- * again right after this, inet_twsk_deschedule_put() does not. The reader asks
+ * In mode full the successor has no lease yet: its search for a port is under
+ * way, in this thread. On loopback the thread's SYN may also kill the server's
+ * mini-socket, whose tuple is another.
+ */
+static __always_inline bool successor_in_call(const struct inet_timewait_sock *tw,
+					      struct successor *successor)
+{
+	struct pw_call *call = current_call();
+	const struct sock *sk;
+
+	if (!call || !call->sk)
+		return 0;
+	sk = (const struct sock *)call->sk;
+	if (PROBE(sk, skc_hash) != BPF_CORE_READ(tw, __tw_common.skc_hash) ||
+	    PROBE(sk, skc_dport) != BPF_CORE_READ(tw, __tw_common.skc_dport) ||
+	    PROBE(sk, skc_num) != bpf_ntohs(BPF_CORE_READ(tw, tw_sport)) ||
+	    sock_cookie(sk, 0) != call->cookie)
+		return 0;
+	if (name_successor(call->cookie, successor))
+		return 1; /* it was bound before */
+	successor->cookie = call->cookie;
+	successor->born = call->started;
+	return 1;
+}
+
+/* Why does a TIME_WAIT end now? KILLED where nothing else explains it. */
+static __always_inline __u8 end_cause(const struct inet_timewait_sock *tw,
+				      const struct pw_lease *lease, struct successor *successor)
+{
+	if ((__s32)((__u32)bpf_jiffies64() - lease->expires) >= 0)
+		return PW_CAUSE_EXPIRED;
+	if (pw_full ? successor_in_call(tw, successor) : successor_in_chain(tw, successor))
+		return PW_CAUSE_REUSED;
+	return namespace_dies(tw) ? PW_CAUSE_NETNS : PW_CAUSE_KILLED;
+}
+
+/*
+ * A TIME_WAIT ends: inet_twsk_kill(), in mode full. In mode tracepoint its timer
+ * is taken off the wheel. At its time, or with a successor, or with its
+ * namespace, that is the end. Before its time it is the end or a renewal, and
+ * the two cannot be told apart yet: __mod_timer() starts the timer again right
+ * after this, inet_twsk_deschedule_put() does not. The reader asks
  * check_timewait() when it gets the record.
  */
 static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 {
 	__u64 addr = (__u64)tw;
 	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr), copy;
-	struct pw_lease *successor = 0;
-	__u8 cause = PW_CAUSE_EXPIRED;
+	struct successor successor = {};
+	__u8 cause;
 
 	if (!lease)
-		return;
-	if ((__s32)((__u32)bpf_jiffies64() - lease->expires) < 0) {
-		successor = find_successor(tw);
-		cause = successor	   ? PW_CAUSE_REUSED :
-			namespace_dies(tw) ? PW_CAUSE_NETNS :
-					     PW_CAUSE_KILLED;
-	}
-	if (cause == PW_CAUSE_KILLED)
+		return pw_full ? end_accepted_timewait(tw) : (void)0;
+	cause = end_cause(tw, lease, &successor);
+	if (!pw_full && cause == PW_CAUSE_KILLED)
 		return tell_death(lease, cause, 0, addr);
 	copy = *lease;
 	if (!bpf_map_delete_elem(&pw_timewait, &addr))
-		tell_death(&copy, cause, successor, 0);
+		tell_death(&copy, cause, &successor, 0);
 }
 
 /*

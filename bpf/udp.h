@@ -27,21 +27,37 @@ static __always_inline __u8 udp_state(const struct sock *sk)
 
 /* By number or any port? The kernel marks the socket after post_bind, so the
  * question is read where it was asked. */
-static __always_inline __u8 bind_origin(void)
+static __always_inline __u8 bind_origin(const struct args *args)
 {
 	struct asked asked;
+
+	if (!read_asked(args, &asked))
+		return PW_ORIGIN_UNKNOWN;
+	return asked.port ? PW_ORIGIN_BIND : PW_ORIGIN_BIND0;
+}
+
+static __always_inline __u8 bind_origin_of_call(void)
+{
 	struct args args;
 
 	if (current_syscall() != pw_nr_bind)
 		return PW_ORIGIN_UNKNOWN; /* io_uring or a 32-bit caller */
 	read_args(&args);
-	if (!read_asked(&args, &asked))
-		return PW_ORIGIN_UNKNOWN;
-	return asked.port ? PW_ORIGIN_BIND : PW_ORIGIN_BIND0;
+	return bind_origin(&args);
 }
 
-/* bind() got a port: cgroup/post_bind4 and 6. */
-static __always_inline void on_bound(const struct sock *sk, __u64 cookie)
+/*
+ * When a lease begins that is told after the socket has its port. The walk may
+ * have come in between, and found a socket without a lease: then that is it, and
+ * gets the owner that the walk could not know.
+ */
+static __always_inline __u64 birth(const struct pw_lease *lease, const struct pw_lease *known)
+{
+	return known && known->local_port == lease->local_port ? known->born : lease->changed;
+}
+
+/* bind() got a port: cgroup/post_bind4 and 6, or the end of __inet_bind(). */
+static __always_inline void on_bound(const struct sock *sk, __u64 cookie, __u8 origin)
 {
 	__u8 protocol = (__u8)sock_protocol(sk, 0);
 	struct pw_lease lease = {};
@@ -54,18 +70,19 @@ static __always_inline void on_bound(const struct sock *sk, __u64 cookie)
 	read_lease(sk, protocol, &lease, 0);
 	lease.cookie = cookie;
 	lease.word.state = protocol == IPPROTO_UDP ? PW_STATE_UNCONNECTED : PW_STATE_BOUND;
-	lease.word.origin = bind_origin();
+	lease.word.origin = origin;
 	lease.word.flags |= PW_TOLD;
-	lease.born = lease.changed = bpf_ktime_get_boot_ns();
+	lease.changed = bpf_ktime_get_boot_ns();
+	lease.born = birth(&lease, find_lease(cookie));
 	insert_lease(&lease, BPF_ANY);
 	tell_allocation(sk, &lease, 0);
 }
 
 /*
  * connect() on a socket without a port: it will be given one. cgroup/connect4
- * and 6, in process context before anything else: notes who asks; what the
- * socket knows is filled in later. A lease without a port that is there already
- * is the note of an earlier try that came to nothing.
+ * and 6, or for UDP the entry of inet_dgram_connect(), in process context before
+ * anything else: notes who asks; what the socket knows is filled in later. A lease without a port
+ * that is there already is the note of an earlier try that came to nothing.
  */
 static __always_inline void begin_autobind(const struct sock *sk, __u64 cookie, __u8 protocol)
 {
@@ -96,6 +113,8 @@ static __always_inline void move_udp(const struct sock *sk, struct pw_lease *lea
 {
 	__u8 from = lease->word.state;
 
+	if (from == PW_STATE_UNCONNECTED && udp_state(sk) == from)
+		return; /* connect(AF_UNSPEC) on what is not connected */
 	lease->family = read_addrs(sk, lease->local_addr, lease->remote_addr, 0);
 	lease->remote_port = bpf_ntohs(PROBE(sk, skc_dport));
 	lease->word.state = udp_state(sk);

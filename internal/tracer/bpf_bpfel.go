@@ -33,6 +33,7 @@ type bpfPwCall struct {
 	Sk         uint64
 	Cookie     uint64
 	Started    uint64
+	SearchNs   uint64
 	LocalAddr  [16]uint8
 	RemoteAddr [16]uint8
 	Netns      uint32
@@ -161,6 +162,7 @@ const (
 	bpfPwFlagPW_REUSEPORT bpfPwFlag = 4
 	bpfPwFlagPW_V6ONLY    bpfPwFlag = 8
 	bpfPwFlagPW_AT_EXIT   bpfPwFlag = 16
+	bpfPwFlagPW_OVERFLOW  bpfPwFlag = 32
 )
 
 type bpfPwKind uint32
@@ -235,6 +237,7 @@ const (
 	bpfPwPhasePW_PHASE_NO_PORT    bpfPwPhase = 2
 	bpfPwPhasePW_PHASE_LISTEN     bpfPwPhase = 3
 	bpfPwPhasePW_PHASE_PRIVILEGED bpfPwPhase = 4
+	bpfPwPhasePW_PHASE_TOLD       bpfPwPhase = 5
 )
 
 type bpfPwRate struct {
@@ -248,66 +251,86 @@ type bpfPwRate struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapPwAccepted      = "pw_accepted"
-	bpfMapPwAlarms        = "pw_alarms"
-	bpfMapPwBegun         = "pw_begun"
-	bpfMapPwCalls         = "pw_calls"
-	bpfMapPwDrops         = "pw_drops"
-	bpfMapPwFailures      = "pw_failures"
-	bpfMapPwFolded        = "pw_folded"
-	bpfMapPwLeases        = "pw_leases"
-	bpfMapPwNamespaces    = "pw_namespaces"
-	bpfMapPwNews          = "pw_news"
-	bpfMapPwOwners        = "pw_owners"
-	bpfMapPwRates         = "pw_rates"
-	bpfMapPwTimewait      = "pw_timewait"
-	bpfMapPwWalked        = "pw_walked"
-	bpfProgPwBindX        = "pw_bind_x"
-	bpfProgPwCheckTw      = "pw_check_tw"
-	bpfProgPwConnect4     = "pw_connect4"
-	bpfProgPwConnect6     = "pw_connect6"
-	bpfProgPwConnectX     = "pw_connect_x"
-	bpfProgPwDestroy      = "pw_destroy"
-	bpfProgPwDestroy2     = "pw_destroy2"
-	bpfProgPwExit         = "pw_exit"
-	bpfProgPwListenX      = "pw_listen_x"
-	bpfProgPwPostBind4    = "pw_post_bind4"
-	bpfProgPwPostBind6    = "pw_post_bind6"
-	bpfProgPwReadClock    = "pw_read_clock"
-	bpfProgPwRetransmit   = "pw_retransmit"
-	bpfProgPwSendX        = "pw_send_x"
-	bpfProgPwSendmsg4     = "pw_sendmsg4"
-	bpfProgPwSendmsg6     = "pw_sendmsg6"
-	bpfProgPwSetState     = "pw_set_state"
-	bpfProgPwSetState2    = "pw_set_state2"
-	bpfProgPwSockRelease  = "pw_sock_release"
-	bpfProgPwSockops      = "pw_sockops"
-	bpfProgPwTimerCancel  = "pw_timer_cancel"
-	bpfProgPwWalkFile     = "pw_walk_file"
-	bpfProgPwWalkTcp      = "pw_walk_tcp"
-	bpfProgPwWalkUdp      = "pw_walk_udp"
-	bpfVarPwAlarmsWakeup  = "pw_alarms_wakeup"
-	bpfVarPwArmed         = "pw_armed"
-	bpfVarPwExportChange  = "pw_export_change"
-	bpfVarPwExportCheck   = "pw_export_check"
-	bpfVarPwExportClock   = "pw_export_clock"
-	bpfVarPwExportDrop    = "pw_export_drop"
-	bpfVarPwExportExit    = "pw_export_exit"
-	bpfVarPwExportFailure = "pw_export_failure"
-	bpfVarPwExportFlag    = "pw_export_flag"
-	bpfVarPwExportKind    = "pw_export_kind"
-	bpfVarPwExportLease   = "pw_export_lease"
-	bpfVarPwExportPhase   = "pw_export_phase"
-	bpfVarPwFilterNetns   = "pw_filter_netns"
-	bpfVarPwHasExit       = "pw_has_exit"
-	bpfVarPwNewsWakeup    = "pw_news_wakeup"
-	bpfVarPwNrBind        = "pw_nr_bind"
-	bpfVarPwNrConnect     = "pw_nr_connect"
-	bpfVarPwTwHandler     = "pw_tw_handler"
-	bpfVarPwWalk          = "pw_walk"
-	bpfVarPwWalkBegan     = "pw_walk_began"
-	bpfVarPwWatchTcp      = "pw_watch_tcp"
-	bpfVarPwWatchUdp      = "pw_watch_udp"
+	bpfMapPwAccepted            = "pw_accepted"
+	bpfMapPwAlarms              = "pw_alarms"
+	bpfMapPwBegun               = "pw_begun"
+	bpfMapPwCalls               = "pw_calls"
+	bpfMapPwDrops               = "pw_drops"
+	bpfMapPwFailures            = "pw_failures"
+	bpfMapPwFolded              = "pw_folded"
+	bpfMapPwLeases              = "pw_leases"
+	bpfMapPwNamespaces          = "pw_namespaces"
+	bpfMapPwNews                = "pw_news"
+	bpfMapPwOwners              = "pw_owners"
+	bpfMapPwRates               = "pw_rates"
+	bpfMapPwTimewait            = "pw_timewait"
+	bpfMapPwWalked              = "pw_walked"
+	bpfProgPwAutobind           = "pw_autobind"
+	bpfProgPwBind4              = "pw_bind4"
+	bpfProgPwBind4Outer         = "pw_bind4_outer"
+	bpfProgPwBind6              = "pw_bind6"
+	bpfProgPwBind6Outer         = "pw_bind6_outer"
+	bpfProgPwBindX              = "pw_bind_x"
+	bpfProgPwCheckTw            = "pw_check_tw"
+	bpfProgPwConnect4           = "pw_connect4"
+	bpfProgPwConnect6           = "pw_connect6"
+	bpfProgPwConnectX           = "pw_connect_x"
+	bpfProgPwDestroy            = "pw_destroy"
+	bpfProgPwDestroy2           = "pw_destroy2"
+	bpfProgPwDgramConnect       = "pw_dgram_connect"
+	bpfProgPwDgramConnectX      = "pw_dgram_connect_x"
+	bpfProgPwExit               = "pw_exit"
+	bpfProgPwGetPort            = "pw_get_port"
+	bpfProgPwHashConnect4       = "pw_hash_connect4"
+	bpfProgPwHashConnect6       = "pw_hash_connect6"
+	bpfProgPwListenOuter        = "pw_listen_outer"
+	bpfProgPwListenX            = "pw_listen_x"
+	bpfProgPwPostBind4          = "pw_post_bind4"
+	bpfProgPwPostBind6          = "pw_post_bind6"
+	bpfProgPwReadClock          = "pw_read_clock"
+	bpfProgPwRetransmit         = "pw_retransmit"
+	bpfProgPwSendX              = "pw_send_x"
+	bpfProgPwSendmsg4           = "pw_sendmsg4"
+	bpfProgPwSendmsg6           = "pw_sendmsg6"
+	bpfProgPwSetState           = "pw_set_state"
+	bpfProgPwSetState2          = "pw_set_state2"
+	bpfProgPwSockRelease        = "pw_sock_release"
+	bpfProgPwSockops            = "pw_sockops"
+	bpfProgPwStreamConnect      = "pw_stream_connect"
+	bpfProgPwStreamConnectOuter = "pw_stream_connect_outer"
+	bpfProgPwTimerCancel        = "pw_timer_cancel"
+	bpfProgPwTwAlloc            = "pw_tw_alloc"
+	bpfProgPwTwDestructor       = "pw_tw_destructor"
+	bpfProgPwTwKill             = "pw_tw_kill"
+	bpfProgPwTwSchedule         = "pw_tw_schedule"
+	bpfProgPwUdpDisconnect      = "pw_udp_disconnect"
+	bpfProgPwUdpUnhash          = "pw_udp_unhash"
+	bpfProgPwWalkFile           = "pw_walk_file"
+	bpfProgPwWalkTcp            = "pw_walk_tcp"
+	bpfProgPwWalkUdp            = "pw_walk_udp"
+	bpfVarPwAlarmsWakeup        = "pw_alarms_wakeup"
+	bpfVarPwArmed               = "pw_armed"
+	bpfVarPwExportChange        = "pw_export_change"
+	bpfVarPwExportCheck         = "pw_export_check"
+	bpfVarPwExportClock         = "pw_export_clock"
+	bpfVarPwExportDrop          = "pw_export_drop"
+	bpfVarPwExportExit          = "pw_export_exit"
+	bpfVarPwExportFailure       = "pw_export_failure"
+	bpfVarPwExportFlag          = "pw_export_flag"
+	bpfVarPwExportKind          = "pw_export_kind"
+	bpfVarPwExportLease         = "pw_export_lease"
+	bpfVarPwExportPhase         = "pw_export_phase"
+	bpfVarPwFilterNetns         = "pw_filter_netns"
+	bpfVarPwFull                = "pw_full"
+	bpfVarPwHasExit             = "pw_has_exit"
+	bpfVarPwNewsWakeup          = "pw_news_wakeup"
+	bpfVarPwNrBind              = "pw_nr_bind"
+	bpfVarPwNrConnect           = "pw_nr_connect"
+	bpfVarPwTwHandler           = "pw_tw_handler"
+	bpfVarPwWalk                = "pw_walk"
+	bpfVarPwWalkBegan           = "pw_walk_began"
+	bpfVarPwWatchTcp            = "pw_watch_tcp"
+	bpfVarPwWatchUdp            = "pw_watch_udp"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -352,30 +375,49 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	PwBindX       *ebpf.ProgramSpec `ebpf:"pw_bind_x"`
-	PwCheckTw     *ebpf.ProgramSpec `ebpf:"pw_check_tw"`
-	PwConnect4    *ebpf.ProgramSpec `ebpf:"pw_connect4"`
-	PwConnect6    *ebpf.ProgramSpec `ebpf:"pw_connect6"`
-	PwConnectX    *ebpf.ProgramSpec `ebpf:"pw_connect_x"`
-	PwDestroy     *ebpf.ProgramSpec `ebpf:"pw_destroy"`
-	PwDestroy2    *ebpf.ProgramSpec `ebpf:"pw_destroy2"`
-	PwExit        *ebpf.ProgramSpec `ebpf:"pw_exit"`
-	PwListenX     *ebpf.ProgramSpec `ebpf:"pw_listen_x"`
-	PwPostBind4   *ebpf.ProgramSpec `ebpf:"pw_post_bind4"`
-	PwPostBind6   *ebpf.ProgramSpec `ebpf:"pw_post_bind6"`
-	PwReadClock   *ebpf.ProgramSpec `ebpf:"pw_read_clock"`
-	PwRetransmit  *ebpf.ProgramSpec `ebpf:"pw_retransmit"`
-	PwSendX       *ebpf.ProgramSpec `ebpf:"pw_send_x"`
-	PwSendmsg4    *ebpf.ProgramSpec `ebpf:"pw_sendmsg4"`
-	PwSendmsg6    *ebpf.ProgramSpec `ebpf:"pw_sendmsg6"`
-	PwSetState    *ebpf.ProgramSpec `ebpf:"pw_set_state"`
-	PwSetState2   *ebpf.ProgramSpec `ebpf:"pw_set_state2"`
-	PwSockRelease *ebpf.ProgramSpec `ebpf:"pw_sock_release"`
-	PwSockops     *ebpf.ProgramSpec `ebpf:"pw_sockops"`
-	PwTimerCancel *ebpf.ProgramSpec `ebpf:"pw_timer_cancel"`
-	PwWalkFile    *ebpf.ProgramSpec `ebpf:"pw_walk_file"`
-	PwWalkTcp     *ebpf.ProgramSpec `ebpf:"pw_walk_tcp"`
-	PwWalkUdp     *ebpf.ProgramSpec `ebpf:"pw_walk_udp"`
+	PwAutobind           *ebpf.ProgramSpec `ebpf:"pw_autobind"`
+	PwBind4              *ebpf.ProgramSpec `ebpf:"pw_bind4"`
+	PwBind4Outer         *ebpf.ProgramSpec `ebpf:"pw_bind4_outer"`
+	PwBind6              *ebpf.ProgramSpec `ebpf:"pw_bind6"`
+	PwBind6Outer         *ebpf.ProgramSpec `ebpf:"pw_bind6_outer"`
+	PwBindX              *ebpf.ProgramSpec `ebpf:"pw_bind_x"`
+	PwCheckTw            *ebpf.ProgramSpec `ebpf:"pw_check_tw"`
+	PwConnect4           *ebpf.ProgramSpec `ebpf:"pw_connect4"`
+	PwConnect6           *ebpf.ProgramSpec `ebpf:"pw_connect6"`
+	PwConnectX           *ebpf.ProgramSpec `ebpf:"pw_connect_x"`
+	PwDestroy            *ebpf.ProgramSpec `ebpf:"pw_destroy"`
+	PwDestroy2           *ebpf.ProgramSpec `ebpf:"pw_destroy2"`
+	PwDgramConnect       *ebpf.ProgramSpec `ebpf:"pw_dgram_connect"`
+	PwDgramConnectX      *ebpf.ProgramSpec `ebpf:"pw_dgram_connect_x"`
+	PwExit               *ebpf.ProgramSpec `ebpf:"pw_exit"`
+	PwGetPort            *ebpf.ProgramSpec `ebpf:"pw_get_port"`
+	PwHashConnect4       *ebpf.ProgramSpec `ebpf:"pw_hash_connect4"`
+	PwHashConnect6       *ebpf.ProgramSpec `ebpf:"pw_hash_connect6"`
+	PwListenOuter        *ebpf.ProgramSpec `ebpf:"pw_listen_outer"`
+	PwListenX            *ebpf.ProgramSpec `ebpf:"pw_listen_x"`
+	PwPostBind4          *ebpf.ProgramSpec `ebpf:"pw_post_bind4"`
+	PwPostBind6          *ebpf.ProgramSpec `ebpf:"pw_post_bind6"`
+	PwReadClock          *ebpf.ProgramSpec `ebpf:"pw_read_clock"`
+	PwRetransmit         *ebpf.ProgramSpec `ebpf:"pw_retransmit"`
+	PwSendX              *ebpf.ProgramSpec `ebpf:"pw_send_x"`
+	PwSendmsg4           *ebpf.ProgramSpec `ebpf:"pw_sendmsg4"`
+	PwSendmsg6           *ebpf.ProgramSpec `ebpf:"pw_sendmsg6"`
+	PwSetState           *ebpf.ProgramSpec `ebpf:"pw_set_state"`
+	PwSetState2          *ebpf.ProgramSpec `ebpf:"pw_set_state2"`
+	PwSockRelease        *ebpf.ProgramSpec `ebpf:"pw_sock_release"`
+	PwSockops            *ebpf.ProgramSpec `ebpf:"pw_sockops"`
+	PwStreamConnect      *ebpf.ProgramSpec `ebpf:"pw_stream_connect"`
+	PwStreamConnectOuter *ebpf.ProgramSpec `ebpf:"pw_stream_connect_outer"`
+	PwTimerCancel        *ebpf.ProgramSpec `ebpf:"pw_timer_cancel"`
+	PwTwAlloc            *ebpf.ProgramSpec `ebpf:"pw_tw_alloc"`
+	PwTwDestructor       *ebpf.ProgramSpec `ebpf:"pw_tw_destructor"`
+	PwTwKill             *ebpf.ProgramSpec `ebpf:"pw_tw_kill"`
+	PwTwSchedule         *ebpf.ProgramSpec `ebpf:"pw_tw_schedule"`
+	PwUdpDisconnect      *ebpf.ProgramSpec `ebpf:"pw_udp_disconnect"`
+	PwUdpUnhash          *ebpf.ProgramSpec `ebpf:"pw_udp_unhash"`
+	PwWalkFile           *ebpf.ProgramSpec `ebpf:"pw_walk_file"`
+	PwWalkTcp            *ebpf.ProgramSpec `ebpf:"pw_walk_tcp"`
+	PwWalkUdp            *ebpf.ProgramSpec `ebpf:"pw_walk_udp"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -415,6 +457,7 @@ type bpfVariableSpecs struct {
 	PwExportLease   *ebpf.VariableSpec `ebpf:"pw_export_lease"`
 	PwExportPhase   *ebpf.VariableSpec `ebpf:"pw_export_phase"`
 	PwFilterNetns   *ebpf.VariableSpec `ebpf:"pw_filter_netns"`
+	PwFull          *ebpf.VariableSpec `ebpf:"pw_full"`
 	PwHasExit       *ebpf.VariableSpec `ebpf:"pw_has_exit"`
 	PwNewsWakeup    *ebpf.VariableSpec `ebpf:"pw_news_wakeup"`
 	PwNrBind        *ebpf.VariableSpec `ebpf:"pw_nr_bind"`
@@ -498,6 +541,7 @@ type bpfVariables struct {
 	PwExportLease   *ebpf.Variable `ebpf:"pw_export_lease"`
 	PwExportPhase   *ebpf.Variable `ebpf:"pw_export_phase"`
 	PwFilterNetns   *ebpf.Variable `ebpf:"pw_filter_netns"`
+	PwFull          *ebpf.Variable `ebpf:"pw_full"`
 	PwHasExit       *ebpf.Variable `ebpf:"pw_has_exit"`
 	PwNewsWakeup    *ebpf.Variable `ebpf:"pw_news_wakeup"`
 	PwNrBind        *ebpf.Variable `ebpf:"pw_nr_bind"`
@@ -513,34 +557,58 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	PwBindX       *ebpf.Program `ebpf:"pw_bind_x"`
-	PwCheckTw     *ebpf.Program `ebpf:"pw_check_tw"`
-	PwConnect4    *ebpf.Program `ebpf:"pw_connect4"`
-	PwConnect6    *ebpf.Program `ebpf:"pw_connect6"`
-	PwConnectX    *ebpf.Program `ebpf:"pw_connect_x"`
-	PwDestroy     *ebpf.Program `ebpf:"pw_destroy"`
-	PwDestroy2    *ebpf.Program `ebpf:"pw_destroy2"`
-	PwExit        *ebpf.Program `ebpf:"pw_exit"`
-	PwListenX     *ebpf.Program `ebpf:"pw_listen_x"`
-	PwPostBind4   *ebpf.Program `ebpf:"pw_post_bind4"`
-	PwPostBind6   *ebpf.Program `ebpf:"pw_post_bind6"`
-	PwReadClock   *ebpf.Program `ebpf:"pw_read_clock"`
-	PwRetransmit  *ebpf.Program `ebpf:"pw_retransmit"`
-	PwSendX       *ebpf.Program `ebpf:"pw_send_x"`
-	PwSendmsg4    *ebpf.Program `ebpf:"pw_sendmsg4"`
-	PwSendmsg6    *ebpf.Program `ebpf:"pw_sendmsg6"`
-	PwSetState    *ebpf.Program `ebpf:"pw_set_state"`
-	PwSetState2   *ebpf.Program `ebpf:"pw_set_state2"`
-	PwSockRelease *ebpf.Program `ebpf:"pw_sock_release"`
-	PwSockops     *ebpf.Program `ebpf:"pw_sockops"`
-	PwTimerCancel *ebpf.Program `ebpf:"pw_timer_cancel"`
-	PwWalkFile    *ebpf.Program `ebpf:"pw_walk_file"`
-	PwWalkTcp     *ebpf.Program `ebpf:"pw_walk_tcp"`
-	PwWalkUdp     *ebpf.Program `ebpf:"pw_walk_udp"`
+	PwAutobind           *ebpf.Program `ebpf:"pw_autobind"`
+	PwBind4              *ebpf.Program `ebpf:"pw_bind4"`
+	PwBind4Outer         *ebpf.Program `ebpf:"pw_bind4_outer"`
+	PwBind6              *ebpf.Program `ebpf:"pw_bind6"`
+	PwBind6Outer         *ebpf.Program `ebpf:"pw_bind6_outer"`
+	PwBindX              *ebpf.Program `ebpf:"pw_bind_x"`
+	PwCheckTw            *ebpf.Program `ebpf:"pw_check_tw"`
+	PwConnect4           *ebpf.Program `ebpf:"pw_connect4"`
+	PwConnect6           *ebpf.Program `ebpf:"pw_connect6"`
+	PwConnectX           *ebpf.Program `ebpf:"pw_connect_x"`
+	PwDestroy            *ebpf.Program `ebpf:"pw_destroy"`
+	PwDestroy2           *ebpf.Program `ebpf:"pw_destroy2"`
+	PwDgramConnect       *ebpf.Program `ebpf:"pw_dgram_connect"`
+	PwDgramConnectX      *ebpf.Program `ebpf:"pw_dgram_connect_x"`
+	PwExit               *ebpf.Program `ebpf:"pw_exit"`
+	PwGetPort            *ebpf.Program `ebpf:"pw_get_port"`
+	PwHashConnect4       *ebpf.Program `ebpf:"pw_hash_connect4"`
+	PwHashConnect6       *ebpf.Program `ebpf:"pw_hash_connect6"`
+	PwListenOuter        *ebpf.Program `ebpf:"pw_listen_outer"`
+	PwListenX            *ebpf.Program `ebpf:"pw_listen_x"`
+	PwPostBind4          *ebpf.Program `ebpf:"pw_post_bind4"`
+	PwPostBind6          *ebpf.Program `ebpf:"pw_post_bind6"`
+	PwReadClock          *ebpf.Program `ebpf:"pw_read_clock"`
+	PwRetransmit         *ebpf.Program `ebpf:"pw_retransmit"`
+	PwSendX              *ebpf.Program `ebpf:"pw_send_x"`
+	PwSendmsg4           *ebpf.Program `ebpf:"pw_sendmsg4"`
+	PwSendmsg6           *ebpf.Program `ebpf:"pw_sendmsg6"`
+	PwSetState           *ebpf.Program `ebpf:"pw_set_state"`
+	PwSetState2          *ebpf.Program `ebpf:"pw_set_state2"`
+	PwSockRelease        *ebpf.Program `ebpf:"pw_sock_release"`
+	PwSockops            *ebpf.Program `ebpf:"pw_sockops"`
+	PwStreamConnect      *ebpf.Program `ebpf:"pw_stream_connect"`
+	PwStreamConnectOuter *ebpf.Program `ebpf:"pw_stream_connect_outer"`
+	PwTimerCancel        *ebpf.Program `ebpf:"pw_timer_cancel"`
+	PwTwAlloc            *ebpf.Program `ebpf:"pw_tw_alloc"`
+	PwTwDestructor       *ebpf.Program `ebpf:"pw_tw_destructor"`
+	PwTwKill             *ebpf.Program `ebpf:"pw_tw_kill"`
+	PwTwSchedule         *ebpf.Program `ebpf:"pw_tw_schedule"`
+	PwUdpDisconnect      *ebpf.Program `ebpf:"pw_udp_disconnect"`
+	PwUdpUnhash          *ebpf.Program `ebpf:"pw_udp_unhash"`
+	PwWalkFile           *ebpf.Program `ebpf:"pw_walk_file"`
+	PwWalkTcp            *ebpf.Program `ebpf:"pw_walk_tcp"`
+	PwWalkUdp            *ebpf.Program `ebpf:"pw_walk_udp"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
+		p.PwAutobind,
+		p.PwBind4,
+		p.PwBind4Outer,
+		p.PwBind6,
+		p.PwBind6Outer,
 		p.PwBindX,
 		p.PwCheckTw,
 		p.PwConnect4,
@@ -548,7 +616,13 @@ func (p *bpfPrograms) Close() error {
 		p.PwConnectX,
 		p.PwDestroy,
 		p.PwDestroy2,
+		p.PwDgramConnect,
+		p.PwDgramConnectX,
 		p.PwExit,
+		p.PwGetPort,
+		p.PwHashConnect4,
+		p.PwHashConnect6,
+		p.PwListenOuter,
 		p.PwListenX,
 		p.PwPostBind4,
 		p.PwPostBind6,
@@ -561,7 +635,15 @@ func (p *bpfPrograms) Close() error {
 		p.PwSetState2,
 		p.PwSockRelease,
 		p.PwSockops,
+		p.PwStreamConnect,
+		p.PwStreamConnectOuter,
 		p.PwTimerCancel,
+		p.PwTwAlloc,
+		p.PwTwDestructor,
+		p.PwTwKill,
+		p.PwTwSchedule,
+		p.PwUdpDisconnect,
+		p.PwUdpUnhash,
 		p.PwWalkFile,
 		p.PwWalkTcp,
 		p.PwWalkUdp,

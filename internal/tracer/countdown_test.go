@@ -10,7 +10,7 @@ import (
 // A host that stops more timers than the tracepoint is worth: the countdown
 // takes over, also for what waits already, and the end is told after it came.
 func TestCountdownTakesOver(t *testing.T) {
-	s := setStage(t)
+	s := setStage(t, func(o *Options) { o.Mode = event.ModeTracepoint })
 	s.ns.Sysctl("net.ipv4.tcp_fin_timeout", "3") // how long the FIN_WAIT2 sub-state waits
 	_, _, addr := s.server("127.0.0.1:30000")
 	c := s.actor("client").Socket(tracertest.TCP4)

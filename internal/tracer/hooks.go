@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/portwatch/portwatch/internal/event"
 )
 
 // attachment is the way in which a program meets the kernel.
@@ -15,16 +17,29 @@ const (
 	onTracepoint attachment = iota // BTF-enabled raw tracepoint
 	onSyscall                      // syscalls:sys_exit_*
 	onCgroup                       // root of the cgroup2 tree
+	onEntry                        // fentry: entry of a kernel function
+	onExit                         // fexit: its exit
+)
+
+// modes are those in which a hook is attached.
+type modes uint8
+
+const (
+	inFull modes = 1 << iota
+	inTracepoint
+	inBoth = inFull | inTracepoint
 )
 
 // hook is one program and one place to attach it to.
 type hook struct {
 	program string
+	modes   modes
 	on      attachment
-	// targets are the kernel's names: tracepoints, system calls. One program
-	// may serve several.
+	// targets are the kernel's names: tracepoints, system calls, functions. One
+	// program may serve several system calls.
 	targets []string
-	// required hooks make Open fail; without an optional one a fact is lacking.
+	// required hooks make the mode fail; without an optional one a fact is
+	// lacking.
 	required bool
 	// lacks says what cannot be known without the hook.
 	lacks string
@@ -34,62 +49,29 @@ type hook struct {
 	// second hooks stand in for the first program on their tracepoint when
 	// the kernel skips it (bpf/rescue.h).
 	second bool
+	// standsInFor is the program that this one replaces, if that could not be
+	// attached or was found silent.
+	standsInFor string
 }
 
-// hooks is the one table of what is attached, in this order. The tracepoint
-// set works without trampolines and without kprobes.
-var hooks = [...]hook{
-	{
-		program: "pw_destroy", on: onTracepoint, targets: []string{"tcp_destroy_sock"}, required: true,
-		lacks: "release of TCP ports that were bound by number",
-	},
-	{
-		program: "pw_set_state", on: onTracepoint, targets: []string{"inet_sock_set_state"}, required: true,
-		lacks: "TCP",
-	},
-	{
-		program: "pw_set_state2", on: onTracepoint, targets: []string{"inet_sock_set_state"},
-		lacks: "state changes that a softirq makes in the middle of another: a walk finds them",
-	},
-	{
-		program: "pw_destroy2", on: onTracepoint, targets: []string{"tcp_destroy_sock"},
-		lacks: "releases likewise",
-	},
-	{
-		program: "pw_retransmit", on: onTracepoint, targets: []string{"tcp_retransmit_skb"},
-		lacks: "the port of a connect() whose SYN is not answered",
-	},
-	{
-		program: "pw_timer_cancel", on: onTracepoint, targets: []string{"timer_cancel"}, timer: true,
-		lacks: "the moment at which a TIME_WAIT ends: it is computed",
-	},
-	{
-		program: "pw_connect_x", on: onSyscall, targets: []string{"connect"},
-		lacks: "errno of a refused connect(), UDP connect()",
-	},
-	{program: "pw_bind_x", on: onSyscall, targets: []string{"bind"}, lacks: "refused bind()"},
-	{program: "pw_listen_x", on: onSyscall, targets: []string{"listen"}, lacks: "refused listen()"},
-	{
-		program: "pw_send_x", on: onSyscall, targets: []string{"sendto", "sendmsg", "sendmmsg"},
-		lacks: "refused UDP send",
-	},
-	{program: "pw_post_bind4", on: onCgroup, lacks: "bind() on IPv4 until the next walk"},
-	{program: "pw_post_bind6", on: onCgroup, lacks: "bind() on IPv6 until the next walk"},
-	{program: "pw_connect4", on: onCgroup, lacks: "owner of a UDP port taken by connect()"},
-	{program: "pw_connect6", on: onCgroup, lacks: "owner of a UDP port taken by connect() on IPv6"},
-	{program: "pw_sendmsg4", on: onCgroup, lacks: "UDP ports taken by send until the next walk"},
-	{program: "pw_sendmsg6", on: onCgroup, lacks: "UDP ports taken by send on IPv6 until the next walk"},
-	{program: "pw_sock_release", on: onCgroup, lacks: "release of UDP ports until the next walk"},
-	{
-		program: "pw_exit", on: onTracepoint, targets: []string{"sched_process_exit"},
-		lacks: "the exit of an owner",
-	},
+// inMode reports whether the hook belongs to a mode.
+func (h *hook) inMode(m event.Mode) bool {
+	switch m {
+	case event.ModeFull:
+		return h.modes&inFull != 0
+	case event.ModeTracepoint:
+		return h.modes&inTracepoint != 0
+	}
+	return false
 }
+
+// onFunction reports whether the hook needs a trampoline.
+func (h *hook) onFunction() bool { return h.on == onEntry || h.on == onExit }
 
 // attach attaches a loaded program to every place of the hook.
 func (h *hook) attach(prog *ebpf.Program, cgroup string, events tracefs) ([]link.Link, error) {
 	switch h.on {
-	case onTracepoint:
+	case onTracepoint, onEntry, onExit:
 		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
 		return []link.Link{l}, err
 	case onCgroup:
@@ -125,8 +107,22 @@ func (h *hook) place() string {
 		return "tp_btf/" + h.targets[0]
 	case onSyscall:
 		return "sys_exit_" + strings.Join(h.targets, ",")
+	case onEntry:
+		return "fentry/" + h.targets[0]
+	case onExit:
+		return "fexit/" + h.targets[0]
 	}
 	return "cgroup/" + h.program[len("pw_"):]
+}
+
+// placeOf is the place of a program of the table.
+func placeOf(program string) string {
+	for i := range hooks {
+		if hooks[i].program == program {
+			return hooks[i].place()
+		}
+	}
+	return ""
 }
 
 // attachTypes are those of the cgroup programs.
@@ -138,14 +134,6 @@ var attachTypes = map[string]ebpf.AttachType{
 	"pw_sendmsg4":     ebpf.AttachCGroupUDP4Sendmsg,
 	"pw_sendmsg6":     ebpf.AttachCGroupUDP6Sendmsg,
 	"pw_sock_release": ebpf.AttachCgroupInetSockRelease,
-}
-
-// trampolines are the functions to which full mode attaches. A kernel that
-// refuses one refuses all; the first decides the mode, doctor shows each.
-var trampolines = [...]string{
-	"inet_hash_connect", "inet6_hash_connect", "__inet_bind", "__inet6_bind", "inet_csk_get_port",
-	"inet_put_port", "tcp_time_wait", "inet_twsk_alloc", "inet_twsk_kill",
-	"udp_lib_get_port", "udp_lib_unhash", "inet_autobind",
 }
 
 func closeAll(links []link.Link) {

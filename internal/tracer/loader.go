@@ -29,6 +29,7 @@ type probes struct {
 	// cgroup keeps a private mount of the cgroup2 tree alive.
 	cgroup cgroupTree
 
+	mode     event.Mode
 	attached map[string]bool // programs of the hook table
 	host     host
 	// timeWaitHandler is the address of the kernel's tw_timer_handler, 0 if
@@ -37,7 +38,7 @@ type probes struct {
 }
 
 // openMaps loads the object and creates the maps, nothing else.
-func openMaps(o Options, h host) (*probes, error) {
+func openMaps(o Options, h host, mode event.Mode) (*probes, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, h.explain(err)
 	}
@@ -47,7 +48,13 @@ func openMaps(o Options, h host) (*probes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read BPF object: %w", err)
 	}
-	p := &probes{spec: spec, progs: map[string]*ebpf.Program{}, attached: map[string]bool{}, links: map[string][]link.Link{}, host: h, cgroup: cgroupTree{fd: -1}}
+	for program, target := range o.renamed {
+		spec.Programs[program].AttachTo = target
+	}
+	p := &probes{
+		spec: spec, mode: mode, progs: map[string]*ebpf.Program{}, attached: map[string]bool{},
+		links: map[string][]link.Link{}, host: h, cgroup: cgroupTree{fd: -1},
+	}
 	p.timeWaitHandler = <-symbol
 	if err := p.configure(o); err != nil {
 		return nil, err
@@ -74,6 +81,7 @@ func (p *probes) configure(o Options) error {
 	spec.Maps["pw_news"].MaxEntries = uint32(o.NewsBytes)
 	spec.Maps["pw_alarms"].MaxEntries = alarmBytes
 	constants := map[string]any{
+		"pw_full":         p.mode == event.ModeFull,
 		"pw_tw_handler":   p.timeWaitHandler,
 		"pw_filter_netns": len(o.NetNS) > 0,
 		"pw_watch_tcp":    o.watches(event.TCP),
@@ -113,13 +121,15 @@ func timeWaitHandler() uint64 {
 	return 0
 }
 
-// loadAll loads every program at once, which is much faster than one by one.
-// It gives up at the first refusal; load then finds out which it was.
+// loadAll loads every program of the mode at once, which is much faster than
+// one by one. It gives up at the first refusal; load then finds out which it was.
 func (p *probes) loadAll(o Options) {
 	all := p.spec.Copy()
-	for name := range all.Programs {
-		if o.leavesOut(name) {
-			delete(all.Programs, name)
+	delete(all.Programs, searchHook.program)
+	for i := range hooks {
+		h := &hooks[i]
+		if !h.inMode(p.mode) || h.standsInFor != "" || o.leavesOut(h.program) {
+			delete(all.Programs, h.program)
 		}
 	}
 	coll, err := ebpf.NewCollectionWithOptions(all, ebpf.CollectionOptions{MapReplacements: p.maps.Maps})
@@ -157,6 +167,9 @@ func (p *probes) load(name string) (*ebpf.Program, error) {
 // required hook's failure is an error.
 func (p *probes) attach(h *hook, events tracefs, support *Support) error {
 	report := HookReport{Hook: h.place(), Required: h.required, State: HookAttached}
+	if h.standsInFor != "" {
+		report.State, report.Tried = HookFallback, []string{placeOf(h.standsInFor)}
+	}
 	step := "load"
 	prog, err := p.load(h.program)
 	if err == nil {
@@ -193,21 +206,35 @@ func (p *probes) attachAll(o Options, support *Support) error {
 	defer events.Close()
 	for i := range hooks {
 		h := &hooks[i]
-		if reason := p.unwanted(h, o); reason != "" {
-			support.report(HookReport{Hook: h.place(), State: HookOff, Required: h.required, Reason: reason, Lacks: h.lacks})
-			support.Unavailable = append(support.Unavailable, h.lacks)
+		if !h.inMode(p.mode) || p.attached[h.standsInFor] {
 			continue
 		}
-		if err := p.attach(h, events, support); err != nil {
+		if err := p.attachWanted(h, o, events, support); err != nil {
 			return err
 		}
 	}
-	support.report(HookReport{
-		Hook: searchHook.place(), State: HookOff, Lacks: searchHook.lacks,
-		Reason: "attached while more than 45 % of a range is in use, or with --search-time",
-	})
-	if p.attached["pw_connect_x"] {
+	if p.mode == event.ModeTracepoint {
+		support.report(HookReport{
+			Hook: searchHook.place(), State: HookOff, Lacks: searchHook.lacks,
+			Reason: "attached while more than 45 % of a range is in use, or with --search-time",
+		})
+	}
+	if p.attached["pw_connect_x"] || p.attached["pw_stream_connect"] || p.attached["pw_stream_connect_outer"] {
 		return p.set("pw_has_exit", uint32(1))
+	}
+	return nil
+}
+
+// attachWanted attaches a hook unless there is a reason not to.
+func (p *probes) attachWanted(h *hook, o Options, events tracefs, support *Support) error {
+	reason := p.unwanted(h, o)
+	if reason == "" {
+		return p.attach(h, events, support)
+	}
+	support.report(HookReport{Hook: h.place(), State: HookOff, Required: h.required, Reason: reason, Lacks: h.lacks})
+	support.Unavailable = append(support.Unavailable, h.lacks)
+	if h.required {
+		return &HookError{Hook: h.place(), Step: "attach", Cause: fmt.Errorf("%s: %w", reason, ErrUnsupported)}
 	}
 	return nil
 }
@@ -217,6 +244,8 @@ func (p *probes) unwanted(h *hook, o Options) string {
 	switch {
 	case o.leavesOut(h.program):
 		return "left out"
+	case slices.Contains(o.Silent, h.place()):
+		return "it attaches to this kernel and does not fire"
 	case !h.timer:
 		return ""
 	case p.timeWaitHandler == 0:

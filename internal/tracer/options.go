@@ -32,9 +32,15 @@ type Options struct {
 	HostRoot string
 	// Reason is why mode diag stands in for a better one; OpenDiag tells it.
 	Reason string
+	// Silent names hooks, as [SelfTestResult] does, that attach to this kernel
+	// and do not fire: another one takes their place, or their fact is lacking.
+	Silent []string
 	// without names programs that are not attached: tests see what their
 	// absence does.
 	without []string
+	// renamed gives programs another target: tests see what a kernel without
+	// the function, or with another of that name, does.
+	renamed map[string]string
 }
 
 // Bounds of Options.

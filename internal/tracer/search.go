@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/portwatch/portwatch/internal/event"
 )
 
 // searchHook measures how long the kernel looks for a port. A sockops program
@@ -17,9 +19,9 @@ var searchHook = hook{program: "pw_sockops", on: onCgroup, lacks: "how long the 
 // MeasureSearch attaches or detaches the measurement of search times: every
 // allocation by connect() then carries event.Event.SearchNanos. It is to be
 // called by the goroutine that calls Read, and does nothing if things are so
-// already.
+// already, or in mode full, which measures always.
 func (t *Tracer) MeasureSearch(on bool) error {
-	if on == (len(t.probes.links[searchHook.program]) > 0) {
+	if t.support.Mode == event.ModeFull || on == (len(t.probes.links[searchHook.program]) > 0) {
 		return nil
 	}
 	if !on {

@@ -4,12 +4,13 @@ import (
 	"context"
 	"testing"
 
+	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
 func TestSelfTestProvesEveryHook(t *testing.T) {
 	tracertest.RequireRoot(t)
-	report, err := SelfTest(t.Context(), Options{})
+	report, err := SelfTest(t.Context(), Options{Mode: testMode(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func TestSelfTestProvesEveryHook(t *testing.T) {
 // with its help is silent.
 func TestSelfTestNamesTheSilent(t *testing.T) {
 	tracertest.RequireRoot(t)
-	report, err := SelfTest(t.Context(), Options{without: []string{"pw_connect_x"}})
+	report, err := SelfTest(t.Context(), Options{Mode: event.ModeTracepoint, without: []string{"pw_connect_x"}})
 	if err != nil {
 		t.Fatal(err)
 	}

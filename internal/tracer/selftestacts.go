@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -33,17 +34,28 @@ const (
 
 var acts = [...]act{
 	{"connect() whose SYN nobody answers", []string{"pw_retransmit"}, (*rehearsal).connectToCrowd, false},
-	{"bind() and close()", []string{"pw_post_bind4", "pw_destroy"}, (*rehearsal).bindAndClose, false},
-	{"bind() on IPv6", []string{"pw_post_bind6"}, (*rehearsal).bindSix, false},
-	{"listen() without bind()", []string{"pw_listen_x"}, (*rehearsal).listenUnbound, false},
-	{"UDP send", []string{"pw_sendmsg4", "pw_sock_release"}, (*rehearsal).send, false},
+	{"bind() and close()", []string{"pw_post_bind4", "pw_bind4", "pw_destroy"}, (*rehearsal).bindAndClose, false},
+	{"bind() on IPv6", []string{"pw_post_bind6", "pw_bind6"}, (*rehearsal).bindSix, false},
+	{"bind() with half an address", []string{"pw_bind4_outer", "pw_bind6_outer"}, (*rehearsal).bindShort, false},
+	{"listen() without bind()", []string{"pw_listen_x", "pw_get_port"}, (*rehearsal).listenUnbound, false},
+	{"UDP send", []string{"pw_sendmsg4", "pw_autobind", "pw_sock_release", "pw_udp_unhash"}, (*rehearsal).send, false},
 	{"UDP send on IPv6", []string{"pw_sendmsg6"}, (*rehearsal).sendSix, false},
-	{"UDP connect()", []string{"pw_connect4"}, (*rehearsal).connectUDP, false},
+	{"UDP connect()", []string{"pw_connect4", "pw_dgram_connect", "pw_dgram_connect_x"}, (*rehearsal).connectUDP, false},
 	{"UDP connect() on IPv6", []string{"pw_connect6"}, (*rehearsal).connectUDPSix, false},
-	{"connect(), closed by the client first", []string{"pw_set_state"}, (*rehearsal).connectAndClose, true},
-	{"the peer's close()", []string{"pw_timer_cancel"}, (*rehearsal).closePeer, true},
-	{"bind() to a held port", []string{"pw_bind_x"}, (*rehearsal).bindHeld, false},
-	{"connect() and UDP send without a port left", []string{"pw_connect_x", "pw_send_x"}, (*rehearsal).exhaust, false},
+	{"UDP connect(AF_UNSPEC)", []string{"pw_udp_disconnect"}, (*rehearsal).disconnectUDP, false},
+	{"connect() on IPv6", []string{"pw_hash_connect6"}, (*rehearsal).connectSix, false},
+	{
+		"connect(), closed by the client first", []string{"pw_set_state", "pw_hash_connect4", "pw_stream_connect", "pw_stream_connect_outer"},
+		(*rehearsal).connectAndClose, true,
+	},
+	{"the peer's close()", []string{"pw_timer_cancel", "pw_tw_schedule"}, (*rehearsal).closePeer, true},
+	{"close() without room for a TIME_WAIT", []string{"pw_tw_alloc"}, (*rehearsal).overflow, false},
+	{"listen() on what is connected", []string{"pw_listen_outer"}, (*rehearsal).listenConnected, false},
+	{"bind() to a held port", []string{"pw_bind_x", "pw_bind4"}, (*rehearsal).bindHeld, false},
+	{
+		"connect() and UDP send without a port left", []string{"pw_connect_x", "pw_hash_connect4", "pw_send_x", "pw_autobind"},
+		(*rehearsal).exhaust, false,
+	},
 }
 
 // connectToCrowd leaves a SYN unanswered: the listener takes one connection,
@@ -71,9 +83,9 @@ func (r *rehearsal) connectToCrowd() error {
 		_ = unix.Connect(fd, loopback4(crowdedPort)) // until leave shuts the socket down
 	}()
 	// Only an allocation that no system call told bears no thread.
-	r.expect("pw_retransmit", "a port in SYN_SENT", func(ev *event.Event) bool {
+	r.expect("a port in SYN_SENT", func(ev *event.Event) bool {
 		return ev.Kind == event.KindAllocate && ev.Lease.Remote.Port() == crowdedPort && ev.Thread.TID == 0
-	})
+	}, "pw_retransmit")
 	return nil
 }
 
@@ -85,8 +97,8 @@ func (r *rehearsal) bindAndClose() error {
 	if err := unix.Bind(fd, loopback4(closedPort)); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
-	r.expect("pw_post_bind4", "a bound port", allocated(closedPort, event.OriginBind))
-	r.expect("pw_destroy", "the release of a bound port", released(closedPort, event.CauseClosed))
+	r.expect("a bound port", allocated(closedPort, event.OriginBind), "pw_post_bind4", "pw_bind4")
+	r.expect("the release of a bound port", released(closedPort, event.CauseClosed), "pw_destroy")
 	return r.close(fd)
 }
 
@@ -98,7 +110,27 @@ func (r *rehearsal) bindSix() error {
 	if err := unix.Bind(fd, loopback6(sixPort)); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
-	r.expect("pw_post_bind6", "a port bound on IPv6", allocated(sixPort, event.OriginBind))
+	r.expect("a port bound on IPv6", allocated(sixPort, event.OriginBind), "pw_post_bind6", "pw_bind6")
+	return nil
+}
+
+// bindShort asks with an address that is too short to look at.
+func (r *rehearsal) bindShort() error {
+	for family, program := range map[int]string{unix.AF_INET: "pw_bind4_outer", unix.AF_INET6: "pw_bind6_outer"} {
+		fd, err := r.socket(family, unix.SOCK_STREAM)
+		if err != nil {
+			return err
+		}
+		half := [8]byte{byte(family)}
+		_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&half)), uintptr(len(half)))
+		if errno != unix.EINVAL {
+			return fmt.Errorf("bind: %w is not the refusal that was expected", errno)
+		}
+		refused := refusedWith(event.OperationBind, event.EINVAL, event.ReasonOther)
+		r.expect("a bind() refused for its address's length", func(ev *event.Event) bool {
+			return refused(ev) && (ev.Failure.Family == event.IPv4) == (family == unix.AF_INET)
+		}, program)
+	}
 	return nil
 }
 
@@ -110,9 +142,26 @@ func (r *rehearsal) listenUnbound() error {
 	if err := unix.Listen(fd, 1); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	r.expect("pw_listen_x", "a port given by listen()", func(ev *event.Event) bool {
+	r.expect("a port given by listen()", func(ev *event.Event) bool {
 		return ev.Kind == event.KindAllocate && ev.Lease.Origin == event.OriginListen
-	})
+	}, "pw_listen_x", "pw_get_port")
+	return nil
+}
+
+// connectSix connects over IPv6.
+func (r *rehearsal) connectSix() error {
+	fd, err := r.socket(unix.AF_INET6, unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(unix.Bind(fd, loopback6(servedPort)), unix.Listen(fd, 1)); err != nil {
+		return fmt.Errorf("listen on IPv6: %w", err)
+	}
+	port, err := r.connectOne(unix.AF_INET6, unix.SOCK_STREAM, loopback6(servedPort))
+	if err != nil {
+		return err
+	}
+	r.expect("a port taken by connect() on IPv6", allocated(port, event.OriginConnect), "pw_hash_connect6")
 	return nil
 }
 
@@ -138,14 +187,18 @@ func (r *rehearsal) connectAndClose() error {
 		return fmt.Errorf("accept: %w", err)
 	}
 	r.fds = append(r.fds, peer)
-	r.expect("pw_set_state", "a port taken by connect()", allocated(port, event.OriginConnect))
-	r.expect("pw_set_state", "the birth of a TIME_WAIT", func(ev *event.Event) bool {
+	r.expect("a port taken by connect()", allocated(port, event.OriginConnect), "pw_set_state", "pw_hash_connect4")
+	// Only the end of connect() knows the thread.
+	r.expect("a port with the thread that took it", func(ev *event.Event) bool {
+		return ev.Kind == event.KindAllocate && ev.Lease.Local.Port() == port && ev.Thread.TID != 0
+	}, "pw_stream_connect", "pw_stream_connect_outer")
+	r.expect("the birth of a TIME_WAIT", func(ev *event.Event) bool {
 		born := ev.Kind == event.KindTimeWait && ev.Lease.Local.Port() == port && ev.Lease.Substate == event.SubstateFinWait2
 		if born {
 			r.waiting = ev.Lease.ID
 		}
 		return born
-	})
+	}, "pw_set_state")
 	return r.close(client)
 }
 
@@ -155,10 +208,35 @@ func (r *rehearsal) closePeer() error {
 	if r.waiting == (event.LeaseID{}) {
 		return errors.New("no TIME_WAIT was born")
 	}
-	r.expect("pw_timer_cancel", "the renewal of a TIME_WAIT", func(ev *event.Event) bool {
+	r.expect("the renewal of a TIME_WAIT", func(ev *event.Event) bool {
 		return ev.Kind == event.KindTimeWait && ev.From == event.StateTimeWait && ev.Lease.ID == r.waiting
-	})
+	}, "pw_timer_cancel", "pw_tw_schedule")
 	return r.close(r.fds[len(r.fds)-1])
+}
+
+// overflow closes a connection when no TIME_WAIT is permitted, from here on.
+func (r *rehearsal) overflow() error {
+	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_max_tw_buckets", []byte("0"), 0); err != nil {
+		return err
+	}
+	port, err := r.connectOne(unix.AF_INET, unix.SOCK_STREAM, loopback4(servedPort))
+	if err != nil {
+		return err
+	}
+	r.expect("a TIME_WAIT without room", released(port, event.CauseOverflow), "pw_tw_alloc")
+	return r.close(r.fds[len(r.fds)-1])
+}
+
+func (r *rehearsal) listenConnected() error {
+	if _, err := r.connectOne(unix.AF_INET, unix.SOCK_STREAM, loopback4(servedPort)); err != nil {
+		return err
+	}
+	if err := unix.Listen(r.fds[len(r.fds)-1], 1); !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("listen: %w is not the refusal that was expected", err)
+	}
+	r.expect("a listen() refused for the socket's state",
+		refusedWith(event.OperationListen, event.EINVAL, event.ReasonOther), "pw_listen_x", "pw_listen_outer")
+	return nil
 }
 
 func (r *rehearsal) bindHeld() error {
@@ -169,7 +247,7 @@ func (r *rehearsal) bindHeld() error {
 	if err := unix.Bind(fd, loopback4(servedPort)); !errors.Is(err, unix.EADDRINUSE) {
 		return fmt.Errorf("bind: %w is not the refusal that was expected", err)
 	}
-	r.expect("pw_bind_x", "a refused bind()", refusedWith(event.OperationBind, event.EADDRINUSE, event.ReasonPortHeld))
+	r.expect("a refused bind()", refusedWith(event.OperationBind, event.EADDRINUSE, event.ReasonPortHeld), "pw_bind_x", "pw_bind4")
 	return nil
 }
 
@@ -195,24 +273,23 @@ func (r *rehearsal) exhaust() error {
 	if _, _, err := r.sendOne(unix.AF_INET, loopback4(discardPort)); !errors.Is(err, unix.EAGAIN) {
 		return fmt.Errorf("%w is not the refusal that was expected", err)
 	}
-	r.expect("pw_connect_x", "a refused connect()",
-		refusedWith(event.OperationConnect, event.EADDRNOTAVAIL, event.ReasonPoolExhausted))
-	r.expect("pw_send_x", "a refused send", refusedWith(event.OperationSend, event.EAGAIN, event.ReasonRangeExhausted))
+	r.expect("a refused connect()", refusedWith(event.OperationConnect, event.EADDRNOTAVAIL, event.ReasonPoolExhausted),
+		"pw_connect_x", "pw_hash_connect4")
+	r.expect("a refused send", refusedWith(event.OperationSend, event.EAGAIN, event.ReasonRangeExhausted), "pw_send_x", "pw_autobind")
 	return nil
 }
 
-// endCheck waits for the namespace to take its TIME_WAIT along, which spares
+// expectEnd waits for the namespace to take its TIME_WAIT along, which spares
 // the minute until that runs out.
-func (r *rehearsal) endCheck() *check {
-	c := &check{program: "pw_timer_cancel", fact: "the end of a TIME_WAIT"}
+func (r *rehearsal) expectEnd() {
+	programs := []string{"pw_timer_cancel", "pw_tw_kill", "pw_tw_destructor"}
 	if r.waiting == (event.LeaseID{}) {
-		c.cause = errors.New("no TIME_WAIT was born")
-		return c
+		r.fail("the end of a TIME_WAIT", errors.New("no TIME_WAIT was born"), programs)
+		return
 	}
-	c.match = func(ev *event.Event) bool {
+	r.expect("the end of a TIME_WAIT", func(ev *event.Event) bool {
 		return ev.Kind == event.KindRelease && ev.Lease.ID == r.waiting && ev.Cause == event.CauseNetNS
-	}
-	return c
+	}, programs...)
 }
 
 // leave closes every socket and ends the namespace.

@@ -46,7 +46,7 @@ func newStage(t *testing.T) *stage {
 
 func (s *stage) open(change ...func(*Options)) {
 	s.Helper()
-	o := Options{NetNS: []uint32{s.ns.Inode()}}
+	o := Options{Mode: testMode(s), NetNS: []uint32{s.ns.Inode()}}
 	for _, f := range change {
 		f(&o)
 	}
@@ -112,8 +112,23 @@ func (s *stage) actor(name string) *tracertest.Actor {
 	return tracertest.StartActor(s, s.ns, name)
 }
 
-// of returns the events of the leases with the local port, in order.
+// of returns the events of the leases with the local port, in order, without
+// renewals: whether the step of a TIME_WAIT to its second sub-state is told
+// depends on the mode, and in mode tracepoint on the slots of the timer wheel.
 func (s *stage) of(port uint16) []event.Event {
+	return slices.DeleteFunc(s.whole(port), isRenewal)
+}
+
+// renewals are what of leaves out.
+func (s *stage) renewals(port uint16) []event.Event {
+	return slices.DeleteFunc(s.whole(port), func(ev event.Event) bool { return !isRenewal(ev) })
+}
+
+func isRenewal(ev event.Event) bool {
+	return ev.Kind == event.KindTimeWait && ev.From == event.StateTimeWait
+}
+
+func (s *stage) whole(port uint16) []event.Event {
 	ids := map[event.LeaseID]bool{}
 	var found []event.Event
 	for _, ev := range s.events {

@@ -28,6 +28,11 @@ type Support struct {
 // attached. What a missing hook takes away comes on top.
 func cannotKnow(m event.Mode) []string {
 	switch m {
+	case event.ModeFull:
+		return []string{
+			"refusals by a security module (SELinux, AppArmor), before the call reaches TCP or UDP",
+			"the destination of a refused UDP send",
+		}
 	case event.ModeTracepoint:
 		return []string{
 			"refusals of bind(), listen() and sends by io_uring and 32-bit tasks, and of write() on UDP",
@@ -35,6 +40,8 @@ func cannotKnow(m event.Mode) []string {
 			"the destination of a refused UDP send",
 			"whether a UDP send took its port or found it",
 			"how long the kernel searched for a port",
+			"that a TIME_WAIT is missing for want of room",
+			"when a TIME_WAIT takes its step from FIN_WAIT2, within one slot of the timer wheel",
 		}
 	case event.ModeDiag:
 		return []string{

@@ -59,9 +59,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 
 // attach loads the object and attaches the hook table.
 func attach(o Options) (Support, *probes, error) {
-	support := Support{
-		Mode: event.ModeTracepoint, Kernel: KernelRelease(), Unavailable: cannotKnow(event.ModeTracepoint),
-	}
+	support := Support{Kernel: KernelRelease()}
 	h := readHost()
 	support.Held, support.Missing = h.needs()
 	if o.Mode == event.ModeDiag {
@@ -75,12 +73,38 @@ func attach(o Options) (Support, *probes, error) {
 		support.Advice = "run as root, or with " + strings.Join(missing, ", ")
 		return support, nil, fmt.Errorf("open tracer: missing %s: %w", strings.Join(missing, ", "), ErrPermission)
 	}
-	if o.Mode == event.ModeFull {
-		return support, nil, fmt.Errorf("open tracer: mode full is not in this version: %w", ErrUnsupported)
+	var p *probes
+	var err error
+	for _, mode := range modesToTry(o.Mode) {
+		support.Mode, support.Unavailable, support.Hooks = mode, cannotKnow(mode), nil
+		if p, err = attachMode(o, h, &support); err == nil {
+			return support, p, nil
+		}
+		o.Logger.Debug("mode does not work", zap.Stringer("mode", mode), zap.Error(err))
 	}
-	p, err := openMaps(o, h)
+	return support, nil, fmt.Errorf("open tracer: %w", err)
+}
+
+// modesToTry are the mode that was asked for, or all that attach, best first.
+func modesToTry(asked event.Mode) []event.Mode {
+	if asked != 0 {
+		return []event.Mode{asked}
+	}
+	return []event.Mode{event.ModeFull, event.ModeTracepoint}
+}
+
+// attachMode attaches the hooks of support.Mode. On an error nothing stays
+// behind.
+func attachMode(o Options, h host, support *Support) (*probes, error) {
+	if support.Mode == event.ModeFull {
+		// One look at one function spares the rest where trampolines are refused.
+		if err := tryTrampoline("inet_hash_connect"); err != nil {
+			return nil, fmt.Errorf("mode full: attach to inet_hash_connect: %w", h.explain(err))
+		}
+	}
+	p, err := openMaps(o, h, support.Mode)
 	if err != nil {
-		return support, nil, fmt.Errorf("open tracer: %w", err)
+		return nil, err
 	}
 	support.MemoryCeilingBytes = ceiling(p.spec)
 	if p.cgroup, err = openCgroupTree(); err != nil {
@@ -88,7 +112,7 @@ func attach(o Options) (Support, *probes, error) {
 	}
 	support.Cgroup = p.cgroup.name
 	p.loadAll(o)
-	if err = p.attachAll(o, &support); err == nil {
+	if err = p.attachAll(o, support); err == nil {
 		err = p.openWalkers()
 	}
 	for _, name := range [...]string{"pw_read_clock", "pw_check_tw"} {
@@ -97,9 +121,9 @@ func attach(o Options) (Support, *probes, error) {
 		}
 	}
 	if err != nil {
-		return support, nil, errors.Join(fmt.Errorf("open tracer: %w", err), p.Close())
+		return nil, errors.Join(fmt.Errorf("mode %s: %w", support.Mode, err), p.Close())
 	}
-	return support, p, nil
+	return p, nil
 }
 
 // start brings the user side to life.
@@ -117,7 +141,7 @@ func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer,
 		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: hz,
 		losses: newLosses(p), timerLimit: timerLimit, names: newNamer(p, o), spaces: newNamespaces(),
 	}
-	if !p.attached["pw_timer_cancel"] {
+	if !p.attached["pw_timer_cancel"] && !p.attached["pw_tw_kill"] && !p.attached["pw_tw_destructor"] {
 		r.countdown = newCountdown(p)
 	}
 	// The kernel's types have served; they were the largest thing in memory.

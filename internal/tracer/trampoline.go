@@ -8,28 +8,37 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/portwatch/portwatch/internal/event"
 )
 
 // reportTrampolines tries, with a program that does nothing, whether the
 // kernel lets anybody attach to the functions that full mode needs.
 func reportTrampolines(support *Support) {
 	h := readHost()
-	for _, function := range trampolines {
-		err := tryTrampoline(function)
-		r := HookReport{Hook: "fentry/" + function, State: HookOff, Reason: "full mode is not in this version"}
-		if err != nil {
-			cause := h.explain(err)
-			r.State, r.Reason = HookRefused, cause.Error()
-			if errors.Is(cause, ErrUnsupported) {
-				r.State = HookAbsent
-			}
-			if errors.Is(cause, ErrPermission) {
-				r.Reason = "EPERM: " + h.whyNot()
-				support.Advice = "a kernel that permits BPF trampolines (fentry, fexit)"
-			}
+	for i := range hooks {
+		if k := &hooks[i]; k.onFunction() && k.modes == inFull {
+			support.report(reportTrampoline(k, h, support))
 		}
-		support.report(r)
 	}
+}
+
+func reportTrampoline(k *hook, h host, support *Support) HookReport {
+	r := HookReport{Hook: k.place(), State: HookOff, Reason: "mode " + event.ModeFull.String() + " would attach it"}
+	err := tryTrampoline(k.targets[0])
+	if err == nil {
+		return r
+	}
+	cause := h.explain(err)
+	r.State, r.Reason = HookRefused, cause.Error()
+	if errors.Is(cause, ErrUnsupported) {
+		r.State = HookAbsent
+	}
+	if errors.Is(cause, ErrPermission) {
+		r.Reason = "EPERM: " + h.whyNot()
+		support.Advice = "a kernel that permits BPF trampolines (fentry, fexit)"
+	}
+	return r
 }
 
 func tryTrampoline(function string) error {
