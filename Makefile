@@ -43,6 +43,10 @@ test: ## everything that this machine can run; as root it installs what is missi
 test-short: ## the inner loop: no root, no kernel
 	scripts/test -short
 
+.PHONY: test-kernels
+test-kernels: ## the scenarios on this kernel and, in virtual machines, on others
+	scripts/vmtest/run $(VMFLAGS)
+
 .PHONY: bench
 bench: build ## side by side with other tools as root, about 40 min, to docs/performance.md; BENCHFLAGS=-h
 	$(SUDO) env "PATH=$$PATH" scripts/bench/run $(BENCHFLAGS)

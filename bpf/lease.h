@@ -84,7 +84,7 @@ static __always_inline void tell_allocation(const struct sock *sk, const struct 
 	fill_lease_record(r, sk, lease, bpf_ktime_get_boot_ns(), 0);
 	r->search_ns = search_ns;
 	read_thread_comm(r->thread_comm);
-	r->tid = (__u32)bpf_get_current_pid_tgid();
+	r->tid = current_tid();
 	r->kind = PW_ALLOCATE;
 	r->from = 0;
 	submit_news(r);

@@ -38,6 +38,14 @@ static __always_inline void read_who(struct who *who)
 	BPF_CORE_READ_INTO(&who->comm, leader, comm);
 }
 
+/* The calling thread. sockops may not call bpf_get_current_pid_tgid() on 6.1. */
+static __always_inline __u32 current_tid(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return (__u32)BPF_CORE_READ(task, pid);
+}
+
 /* The calling thread's name, which may differ from its process's. */
 static __always_inline void read_thread_comm(__u8 comm[16])
 {

@@ -19,62 +19,24 @@ func bootNow() event.Time {
 	return event.Time(ts.Nano())
 }
 
-// tick is the kernel's timer frequency, in Hz. Nothing exports it, so it is
-// measured: the length of a few jiffies on the boot clock.
+// tick is the kernel's timer frequency, in Hz.
 type tick int
-
-// The frequencies that Linux can be built with.
-var knownTicks = [...]tick{100, 250, 300, 1000}
 
 // jiffyNanos is the length of one jiffy.
 func (t tick) jiffyNanos() int64 { return int64(time.Second) / int64(t) }
 
-// measureTick watches the jiffies counter for three edges; 50 ms at most on a
-// kernel that ticks.
-func measureTick(clock *ebpf.Program) (tick, error) {
-	const jiffies = 3
-	first, err := nextJiffy(clock)
-	if err != nil {
-		return 0, err
+// readTick asks how fine the coarse clocks are: they move once in a jiffy. To
+// measure jiffies instead would mistake 250 Hz for 300 on a busy machine.
+func readTick() (tick, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
+		return 0, fmt.Errorf("read tick: %w", err)
 	}
-	last := first
-	for last.Jiffies < first.Jiffies+jiffies {
-		if last, err = nextJiffy(clock); err != nil {
-			return 0, err
-		}
+	jiffy := ts.Nano()
+	if jiffy <= 0 || jiffy > int64(time.Second) {
+		return 0, fmt.Errorf("read tick: the kernel says that a jiffy has %d ns", jiffy)
 	}
-	length := float64(last.BootNs-first.BootNs) / float64(last.Jiffies-first.Jiffies)
-	return nearestTick(1e9 / length), nil
-}
-
-func nearestTick(hz float64) tick {
-	best := knownTicks[0]
-	for _, t := range knownTicks {
-		if ratio(hz, float64(t)) < ratio(hz, float64(best)) {
-			best = t
-		}
-	}
-	return best
-}
-
-func ratio(a, b float64) float64 { return max(a/b, b/a) }
-
-// nextJiffy returns the clocks right after the jiffies counter moved.
-func nextJiffy(clock *ebpf.Program) (bpfPwClock, error) {
-	before, err := readClock(clock)
-	if err != nil {
-		return before, err
-	}
-	const patience = uint64(time.Second)
-	for {
-		now, err := readClock(clock)
-		if err != nil || now.Jiffies != before.Jiffies {
-			return now, err
-		}
-		if now.BootNs-before.BootNs > patience {
-			return now, fmt.Errorf("measure tick: jiffies stand still: %w", ErrUnsupported)
-		}
-	}
+	return tick((int64(time.Second) + jiffy/2) / jiffy), nil
 }
 
 func readClock(clock *ebpf.Program) (bpfPwClock, error) {

@@ -3,6 +3,8 @@ package tracer
 import (
 	"testing"
 	"time"
+
+	"github.com/portwatch/portwatch/internal/event"
 )
 
 // The slots of a TIME_WAIT are those that were observed: 60 s are
@@ -48,10 +50,24 @@ func TestReleaseTimeIsBetweenSixtyAndSixtyFiveSeconds(t *testing.T) {
 	}
 }
 
-func TestNearestTick(t *testing.T) {
-	for hz, want := range map[float64]tick{99: 100, 249.7: 250, 270: 250, 290: 300, 1003: 1000} {
-		if got := nearestTick(hz); got != want {
-			t.Errorf("nearestTick(%v) = %d, want %d", hz, got, want)
+// The jiffies of a second are as many as the tick says, however busy the
+// machine is.
+func TestReadTick(t *testing.T) {
+	s := setStage(t)
+	hz, err := readTick()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clocks [2]bpfPwClock
+	for i := range clocks {
+		s.until("a tick", func(ev *event.Event) bool { return ev.Kind == event.KindTick })
+		if clocks[i], err = readClock(s.tracer.probes.progs["pw_read_clock"]); err != nil {
+			t.Fatal(err)
 		}
+	}
+	counted := clocks[1].Jiffies - clocks[0].Jiffies
+	elapsed := time.Duration(clocks[1].BootNs - clocks[0].BootNs)
+	if said := elapsed.Seconds() * float64(hz); float64(counted) < 0.9*said || float64(counted) > 1.1*said {
+		t.Errorf("%d jiffies in %v, want %.0f at %d Hz", counted, elapsed, said, hz)
 	}
 }

@@ -140,7 +140,10 @@ func whileNamespacesChange(t *testing.T, walk func()) {
 // as the test.
 func neighbour(t *testing.T) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sleep", "600")
+	cmd, err := tracertest.Idle(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -162,7 +165,10 @@ func comeAndGo(ctx context.Context, count int) (err error) {
 		}
 	}()
 	for range count {
-		cmd := exec.CommandContext(ctx, "sleep", "600")
+		cmd, err := tracertest.Idle(ctx)
+		if err != nil {
+			return err
+		}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 		if err := cmd.Start(); err != nil {
 			return err

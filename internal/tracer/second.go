@@ -18,7 +18,7 @@ func (t *Tracer) everySecond() {
 	t.second = now
 	at := bootNow()
 	t.tellLosses(at)
-	if err := t.rings.refusals.poll(at, t.push); err != nil {
+	if err := t.pollRefusals(at); err != nil {
 		t.log.Warn("poll", zap.Error(err))
 	}
 	t.watchTimers()
@@ -29,6 +29,15 @@ func (t *Tracer) everySecond() {
 	}
 	t.spaces.poll(at, t.push)
 	t.push(event.Event{Kind: event.KindTick, Time: at})
+}
+
+// pollRefusals tells what the ring of alarms did not. What the ring holds goes
+// first: an alarm names the thread, and has its place among the news.
+func (t *Tracer) pollRefusals(at event.Time) error {
+	if err := t.rings.readAlarms(); err != nil {
+		return err
+	}
+	return t.rings.refusals.poll(at, t.push)
 }
 
 func (t *Tracer) tellLosses(at event.Time) {

@@ -199,11 +199,12 @@ func (s *stage) story() string {
 	return b.String()
 }
 
-// want compares, and tells the whole story if it differs.
+// want compares, and tells the whole story if it differs. The rest of the test
+// relies on what it says.
 func want[T comparable](s *stage, what string, got, want T) {
 	s.Helper()
 	if got != want {
-		s.Errorf("%s: got %v, want %v\nstory:\n%s", what, got, want, s.story())
+		s.Fatalf("%s: got %v, want %v\nstory:\n%s", what, got, want, s.story())
 	}
 }
 

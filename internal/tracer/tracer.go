@@ -128,7 +128,7 @@ func attachMode(o Options, h host, support *Support) (*probes, error) {
 
 // start brings the user side to life.
 func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer, error) {
-	hz, err := measureTick(p.progs["pw_read_clock"])
+	hz, err := readTick()
 	if err != nil {
 		o.Logger.Warn("tick unknown: the end of a TIME_WAIT is not predicted", zap.Error(err))
 	}

@@ -2,6 +2,7 @@ package tracertest
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -106,6 +107,15 @@ func start(tb testing.TB, ns *NS, name string, run func(*exec.Cmd) error) *Actor
 	tb.Cleanup(a.Exit)
 	a.do(request{Op: "hello"})
 	return a
+}
+
+// Idle prepares a process that does nothing until it is killed, or until the
+// test's process ends.
+func Idle(ctx context.Context) (*exec.Cmd, error) {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Env = append(os.Environ(), actorEnv+"=idle")
+	_, err := cmd.StdinPipe() // nobody writes to it
+	return cmd, err
 }
 
 // Exit ends the process and waits for it: its sockets are closed then. It may

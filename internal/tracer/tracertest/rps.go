@@ -3,6 +3,7 @@ package tracertest
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,7 @@ func (ns *NS) SpreadPackets() {
 		}
 		defer unix.Close(mount)
 		path := fmt.Sprintf("/proc/thread-self/fd/%d/class/net/lo/queues/rx-0/rps_cpus", mount)
-		return os.WriteFile(path, []byte("3"), 0)
+		// No bit may stand for a CPU that is not there.
+		return os.WriteFile(path, fmt.Appendf(nil, "%x", 1<<min(runtime.NumCPU(), 2)-1), 0)
 	})
 }

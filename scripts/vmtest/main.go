@@ -1,0 +1,107 @@
+// Command vmtest runs tests that touch the kernel on several kernels, in
+// virtual machines without KVM and on the host, and prints which scenario
+// passed where. scripts/vmtest/run prepares what it needs and starts it; with
+// arguments it runs a static program in the place of the tests:
+//
+//	scripts/vmtest/run -kernels 6.1 bin/portwatch doctor
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// scenarioPackage holds the scenarios.
+const scenarioPackage = "internal/tracer"
+
+// host is the kernel at hand, among the series.
+const host = "host"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := vmtest(ctx, os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "vmtest:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are what the person who tests may choose.
+type settings struct {
+	kernels, modes, packages []string
+	only                     string
+	limit                    time.Duration // of one command
+	jobs                     int
+	verbose                  bool
+	keep                     string
+	program                  []string // what runs in the place of the tests
+}
+
+func parseFlags(args []string) (*settings, error) {
+	s := &settings{}
+	fs := flag.NewFlagSet("vmtest", flag.ContinueOnError)
+	kernels := fs.String("kernels", "host,6.1,6.12,7.2", "`series` of kernels; host is the one at hand: it needs root and runs the scenarios only")
+	modes := fs.String("modes", "tracepoint", "`modes` of portwatch")
+	packages := fs.String("packages", "", "other `packages` to test, in the first mode only")
+	fs.StringVar(&s.only, "run", "", "only tests that match `regexp`, as for go test")
+	fs.DurationVar(&s.limit, "limit", 15*time.Minute, "`time` that the tests of one package may take")
+	fs.IntVar(&s.jobs, "jobs", 2, "machines at a `time`")
+	fs.BoolVar(&s.verbose, "v", false, "print what the machines say as they say it")
+	fs.StringVar(&s.keep, "keep", "", "`directory` for what the machines and their kernels said")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	list := func(text string) []string {
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	s.kernels, s.modes = list(*kernels), list(*modes)
+	s.packages, s.program = append([]string{scenarioPackage}, list(*packages)...), fs.Args()
+	if len(s.kernels) == 0 || len(s.modes) == 0 || s.jobs < 1 || s.limit < time.Minute {
+		return nil, errors.New("-kernels and -modes must name one, -jobs must be at least 1 and -limit 1m")
+	}
+	if _, err := regexp.Compile(s.only); err != nil {
+		return nil, fmt.Errorf("-run: %w", err)
+	}
+	return s, nil
+}
+
+func vmtest(ctx context.Context, args []string) error {
+	s, err := parseFlags(args)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "vmtest-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	l, err := newLab(ctx, s, dir)
+	if err != nil {
+		return err
+	}
+	if len(s.program) > 0 {
+		return l.runProgram(ctx)
+	}
+	m := &matrix{pkg: scenarioPackage, scenarios: l.scenarios}
+	for _, kernel := range s.kernels {
+		for _, mode := range s.modes {
+			m.columns = append(m.columns, &column{kernel: kernel, mode: mode})
+		}
+	}
+	if err := l.runAll(ctx, m.columns); err != nil {
+		return err
+	}
+	m.print(os.Stdout)
+	if n := m.failed(); n > 0 {
+		return fmt.Errorf("%d of %d columns failed", n, len(m.columns))
+	}
+	return nil
+}
