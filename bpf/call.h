@@ -13,8 +13,10 @@
 
 struct args {
 	__u64 addr;
-	int fd; /* mode tracepoint only */
+	int fd;
 	__u32 len;
+	__u32 copied; /* addr is the kernel's copy; there is no fd */
+	__u32 pad;
 };
 
 /* A sockaddr_in or sockaddr_in6, as far as we read it. */
@@ -31,6 +33,7 @@ static __always_inline void read_args(struct args *args)
 	struct pt_regs___x86 *x86 = regs;
 	struct pt_regs___arm64 *arm64 = regs;
 
+	args->copied = 0;
 	if (bpf_core_field_exists(x86->orig_ax)) {
 		args->fd = (int)x86->di;
 		args->addr = x86->si;
@@ -59,21 +62,17 @@ static __always_inline __u32 current_syscall(void)
 	return (__u32)arm64->syscallno;
 }
 
-static __always_inline long copy_asked(struct asked *to, __u32 size, const void *from)
-{
-	return pw_full ? bpf_probe_read_kernel(to, size, from) :
-			 bpf_probe_read_user(to, size, from);
-}
-
 /* False if there is no address to read: none was given, or it is gone. */
 static __always_inline bool read_asked(const struct args *args, struct asked *asked)
 {
+	const void *from = (const void *)args->addr;
+	__u32 size = args->len < sizeof(*asked) ? 16 : sizeof(*asked);
+
 	__builtin_memset(asked, 0, sizeof(*asked));
 	if (args->len < 16)
 		return 0;
-	if (args->len < sizeof(*asked))
-		return copy_asked(asked, 16, (void *)args->addr) == 0;
-	return copy_asked(asked, sizeof(*asked), (void *)args->addr) == 0;
+	return (args->copied ? bpf_probe_read_kernel(asked, size, from) :
+			       bpf_probe_read_user(asked, size, from)) == 0;
 }
 
 /* Writes the asked address; returns its family, 4 or 6, or 0 for neither. */
@@ -119,17 +118,22 @@ static __always_inline struct pw_call *call_on(const struct sock *sk)
 	return call && call->sk == (__u64)sk ? call : 0;
 }
 
+/* Has the refusal of the call been told, as soon as it was known? Mode full. */
+static __always_inline bool refusal_told(const struct sock *sk)
+{
+	struct pw_call *call = pw_full ? call_on(sk) : 0;
+
+	return call && call->phase == PW_PHASE_TOLD;
+}
+
 /* Is the thread inside connect() on this very socket? A softirq that interrupts
  * another thread is not. */
 static __always_inline bool connecting(const struct sock *sk)
 {
-	struct pw_call *call;
 	struct args args;
 
-	if (pw_full) {
-		call = call_on(sk);
-		return call && call->phase != PW_PHASE_TOLD;
-	}
+	if (pw_full)
+		return call_on(sk) && !refusal_told(sk);
 	if (current_syscall() != pw_nr_connect)
 		return 0;
 	read_args(&args);
@@ -148,7 +152,7 @@ static __always_inline struct pw_call *open_call(const struct sock *sk, __u8 pha
 	}
 	call->sk = (__u64)sk;
 	call->phase = phase;
-	call->family = 0;
+	call->cookie = 0;
 	call->search_ns = 0;
 	return call;
 }
@@ -162,7 +166,6 @@ static __always_inline struct pw_call *note_call(const struct sock *sk,
 	if (!call)
 		return 0;
 	call->cookie = lease->cookie;
-	call->started = lease->changed;
 	__builtin_memcpy(call->local_addr, lease->local_addr, sizeof(call->local_addr));
 	__builtin_memcpy(call->remote_addr, lease->remote_addr, sizeof(call->remote_addr));
 	call->netns = lease->netns;

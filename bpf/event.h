@@ -255,7 +255,6 @@ struct pw_accepted_count {
 struct pw_call {
 	__u64 sk; /* address of the socket; 0: nothing */
 	__u64 cookie;
-	__u64 started;
 	__u64 search_ns; /* how long the kernel looked for a port; mode full */
 	__u8 local_addr[16];
 	__u8 remote_addr[16];

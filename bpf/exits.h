@@ -102,7 +102,7 @@ static __always_inline void end_listen(struct pw_call *call)
 	struct pw_lease *lease = find_lease(call->cookie);
 
 	call->sk = 0;
-	if (lease && take_port(sk, lease) && claim(lease, call->cookie))
+	if (lease && take_port(sk, lease, 0) && claim(lease, call->cookie))
 		tell_allocation(sk, lease, 0);
 }
 
@@ -151,8 +151,6 @@ static __always_inline struct pw_call *noted(const struct sock *sk)
 
 	if (!call || call->cookie != sock_cookie(sk, 0))
 		return 0;
-	if (pw_full && !call->family)
-		return 0; /* the search began, and that is all */
 	call->sk = 0;
 	return call;
 }
@@ -191,7 +189,7 @@ static __always_inline void end_connect(const struct sock *sk, struct pw_lease *
 		bpf_map_delete_elem(&pw_leases, &cookie); /* it got no port */
 	else if (lease->protocol == IPPROTO_UDP)
 		end_udp_connect(sk, lease, ret);
-	else if (take_port(sk, lease) && claim(lease, cookie))
+	else if (take_port(sk, lease, 0) && claim(lease, cookie))
 		tell_allocation(sk, lease, search_time(sk));
 }
 

@@ -9,6 +9,10 @@
  * other system call pays for them. All run in the process context of the caller,
  * but those on mini-sockets.
  *
+ * Who asks is noted by the cgroup programs, as in mode tracepoint: the kernel
+ * skips a tracing program that is already running on the CPU, and where it can be
+ * preempted that befalls process context too; cgroup programs it never skips.
+ *
  * An inner function sees each socket whoever opens it, an outer one also what is
  * refused before the inner one is reached. The inner one tells, and leaves a note
  * for the outer one.
@@ -20,6 +24,7 @@ static __always_inline void note_told(const struct sock *sk)
 	open_call(sk, PW_PHASE_TOLD);
 }
 
+/* The outer function takes the note away. */
 static __always_inline bool was_told(const struct sock *sk)
 {
 	struct pw_call *call = call_on(sk);
@@ -48,82 +53,83 @@ static __always_inline void refuse_search(struct sock *sk, long ret)
 	refuse(&f);
 }
 
-/* The port is chosen. A socket that had it before, though nobody saw it bound,
- * need not be the caller's. */
-static __always_inline void take_searched(struct sock *sk, const struct pw_call *call, __u64 now)
-{
-	struct pw_lease lease = {};
-	struct who who;
-
-	read_who(&who);
-	set_owner(&lease, &who);
-	read_lease(sk, IPPROTO_TCP, &lease, 1);
-	lease.cookie = bpf_get_socket_cookie(sk);
-	lease.word.state = TCP_SYN_SENT;
-	lease.word.origin = PW_ORIGIN_CONNECT;
-	lease.born = call ? call->started : now;
-	lease.changed = now;
-	if (!call || call->local_port)
-		forget_owner(sk, &lease, 1);
-	lease.expires = who.tid;
-	lease.word.flags |= told_at_exit(sk) ? PW_AT_EXIT : PW_TOLD;
-	if (!insert_lease(&lease, BPF_ANY) && lease.word.flags & PW_TOLD)
-		tell_allocation(sk, &lease, call ? call->search_ns : 0);
-}
-
 /* The search for a port is over, the SYN not yet sent: the end of
  * inet_hash_connect() and inet6_hash_connect(). */
 static __always_inline void on_hash_connect(struct sock *sk, long ret)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	__u64 now = bpf_ktime_get_boot_ns(), cookie = sock_cookie(sk, 1);
+	struct pw_lease *lease;
 	struct pw_call *call;
 
 	if (!watched(sk, sock_protocol(sk, 1), 1))
 		return;
 	if (ret)
 		return refuse_search(sk, ret);
-	call = call_on(sk);
-	if (call)
-		call->search_ns = now - call->started;
-	if (!find_lease(sock_cookie(sk, 1)))
-		take_searched(sk, call, now);
+	lease = find_lease(cookie);
+	if (!lease || lease->local_port)
+		return; /* bound before */
+	if (!take_port(sk, lease, 1))
+		return;
+	if (lease->word.flags & PW_AT_EXIT) {
+		call = open_call(sk, PW_PHASE_STARTED);
+		if (call)
+			call->search_ns = now - lease->changed;
+	} else if (claim(lease, cookie)) {
+		tell_allocation(sk, lease, now - lease->changed);
+	}
 }
 
 /* connect() is over: the end of __inet_stream_connect() and inet_dgram_connect(). */
 static __always_inline void on_connect_over(const struct sock *sk, const void *addr, int len,
 					    long ret)
 {
-	struct args args = { .addr = (__u64)addr, .len = len };
-	struct pw_call *call = call_on(sk);
-	bool told = call && call->phase == PW_PHASE_TOLD;
+	struct args args = { .addr = (__u64)addr, .len = len, .copied = 1 };
+	struct pw_call *call;
 
-	if (!told)
+	if (!refusal_told(sk))
 		on_connect_end(sk, &args, ret);
+	call = call_on(sk);
 	if (call)
 		call->sk = 0;
 }
 
 /* bind() */
 
+/* bind() got a port. post_bind has told, but not of bpf_bind(), and not by which
+ * request if it came through io_uring. */
+static __always_inline void on_port_bound(struct sock *sk, const struct args *args)
+{
+	__u64 cookie = bpf_get_socket_cookie(sk);
+	struct pw_lease *lease = find_lease(cookie);
+	__u8 origin = bind_origin(args);
+
+	if (!lease || lease->confidence != PW_CONFIDENCE_EXACT)
+		return on_bound(sk, cookie, origin);
+	if (lease->word.origin != PW_ORIGIN_UNKNOWN)
+		return;
+	lease->word.origin = origin;
+	tell_allocation(sk, lease, 0);
+}
+
 /* The end of __inet_bind() and __inet6_bind(). Up to 5.15 a taken port is +1. */
 static __always_inline void on_bind(struct sock *sk, const void *addr, int len, long ret)
 {
-	struct args args = { .addr = (__u64)addr, .len = len };
+	struct args args = { .addr = (__u64)addr, .len = len, .copied = 1 };
 
 	if (!watched(sk, sock_protocol(sk, 1), 1))
 		return;
-	if (ret) {
-		note_told(sk);
-		return refuse_bind(sk, &args, ret < 0 ? ret : -EADDRINUSE);
-	}
-	if (SOCK(sk, skc_num)) /* IP_BIND_ADDRESS_NO_PORT asks for none */
-		on_bound(sk, bpf_get_socket_cookie(sk), bind_origin(&args));
+	if (!ret)
+		return SOCK(sk, skc_num) ? on_port_bound(sk, &args) : (void)0;
+	note_told(sk);
+	if (ret == -EPERM)
+		undo_bind(sk);
+	refuse_bind(sk, &args, ret < 0 ? ret : -EADDRINUSE);
 }
 
 /* The end of inet_bind() and inet6_bind(). */
 static __always_inline void on_bind_end(const struct sock *sk, const void *addr, int len, long ret)
 {
-	struct args args = { .addr = (__u64)addr, .len = len };
+	struct args args = { .addr = (__u64)addr, .len = len, .copied = 1 };
 
 	if (ret && !was_told(sk) && watched(sk, sock_protocol(sk, 0), 0))
 		refuse_bind(sk, &args, ret);

@@ -111,6 +111,30 @@ static __always_inline void tell_change(const struct pw_lease *lease, __u8 kind,
 	submit_news(r);
 }
 
+/* Reads anew what the socket knows; what we noted of the telling stays. */
+static __always_inline void fill_lease(const struct sock *sk, __u8 protocol, struct pw_lease *lease,
+				       bool btf)
+{
+	__u8 noted = lease->word.flags & (PW_TOLD | PW_AT_EXIT);
+
+	read_lease(sk, protocol, lease, btf);
+	lease->word.flags |= noted;
+}
+
+/*
+ * The port of a socket that connects or listens is known now, if this returns
+ * true. The lease was empty but for its owner if the event that should have
+ * filled it was missed.
+ */
+static __always_inline bool take_port(const struct sock *sk, struct pw_lease *lease, bool btf)
+{
+	if (!lease->netns)
+		fill_lease(sk, lease->protocol, lease, btf);
+	if (!lease->local_port)
+		lease->local_port = sock_sport(sk);
+	return lease->local_port != 0;
+}
+
 static __always_inline long insert_lease(struct pw_lease *lease, __u64 flags)
 {
 	long err = bpf_map_update_elem(&pw_leases, &lease->cookie, lease, flags);

@@ -11,10 +11,7 @@
 /* connect() on a bound socket: owner, origin and birth stay. */
 static __always_inline void connect_bound(struct sock *sk, struct pw_lease *lease)
 {
-	__u8 told = lease->word.flags & PW_TOLD;
-
-	read_lease(sk, IPPROTO_TCP, lease, 1);
-	lease->word.flags |= told;
+	fill_lease(sk, IPPROTO_TCP, lease, 1);
 	lease->word.state = TCP_SYN_SENT;
 	lease->changed = bpf_ktime_get_boot_ns();
 	tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND, 1);
@@ -41,44 +38,26 @@ static __always_inline void begin_connect(struct sock *sk, __u64 cookie)
 	insert_lease(&lease, BPF_ANY);
 }
 
-/* The kernel begins to look for a port, see on_hash_connect(). */
-static __always_inline void begin_search(const struct sock *sk, __u64 cookie)
-{
-	struct pw_call *call = open_call(sk, PW_PHASE_STARTED);
-
-	if (!call)
-		return;
-	call->cookie = cookie;
-	call->started = bpf_ktime_get_boot_ns();
-	call->local_port = SOCK(sk, skc_num);
-}
-
 /*
  * CLOSE to SYN_SENT, in the process that connects; the port is still to be
- * chosen. What runs here in process context should be short, because a softirq
- * that interrupts it loses its event: so the owner was noted in cgroup/connect4
- * or 6, or will be at the end of inet_hash_connect().
+ * chosen. The owner was noted in cgroup/connect4 or 6: what runs here in process
+ * context should be short, because a softirq that interrupts it loses its event.
  */
 static __always_inline void on_syn_sent(struct sock *sk)
 {
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	struct pw_lease *lease = find_lease(cookie);
-	__u8 at_exit;
 
 	if (lease && lease->local_port && SOCK(sk, skc_num) == 0) {
 		/* it gave its port back, and that is all we missed */
 		remove_lease(lease, lease->word.state, PW_CAUSE_UNKNOWN);
 		lease = 0;
 	}
-	if (pw_full)
-		begin_search(sk, cookie);
 	if (!lease)
-		return pw_full ? (void)0 : begin_connect(sk, cookie);
+		return begin_connect(sk, cookie);
 	if (lease->local_port)
 		return connect_bound(sk, lease);
-	at_exit = lease->word.flags & PW_AT_EXIT;
-	read_lease(sk, IPPROTO_TCP, lease, 1);
-	lease->word.flags |= at_exit;
+	fill_lease(sk, IPPROTO_TCP, lease, 1);
 	lease->word.state = TCP_SYN_SENT;
 	lease->born = lease->changed = bpf_ktime_get_boot_ns();
 	if (lease->local_port) /* bound where we could not see it */
@@ -116,10 +95,12 @@ static __always_inline void begin_listen(struct sock *sk)
 /* No port was found. Process context: the search is part of the call. */
 static __always_inline void fail_connect(struct sock *sk, struct pw_lease *lease)
 {
-	struct pw_call *call = note_call(sk, lease, PW_PHASE_NO_PORT);
 	bool at_exit = lease->word.flags & PW_AT_EXIT;
+	struct pw_call *call = 0;
 	struct refusal f;
 
+	if (!refusal_told(sk))
+		call = note_call(sk, lease, PW_PHASE_NO_PORT);
 	bpf_map_delete_elem(&pw_leases, &lease->cookie);
 	if (!call || at_exit)
 		return;
@@ -128,14 +109,6 @@ static __always_inline void fail_connect(struct sock *sk, struct pw_lease *lease
 	copy_call(&f, call);
 	call->sk = 0;
 	refuse(&f);
-}
-
-/* The port is known now. Returns true if the lease may be told from here. */
-static __always_inline bool take_port(const struct sock *sk, struct pw_lease *lease)
-{
-	if (!lease->local_port)
-		lease->local_port = sock_sport(sk);
-	return lease->local_port != 0;
 }
 
 /* Tells an allocation that nobody told; any context. */
@@ -169,7 +142,7 @@ static __always_inline void end_connection(struct sock *sk, struct pw_lease *lea
 	struct inet_timewait_sock *tw = 0;
 	bool keeps_port = SOCK(sk, skc_num) != 0;
 
-	if (!take_port(sk, lease))
+	if (!take_port(sk, lease, 1))
 		return old == TCP_SYN_SENT ? fail_connect(sk, lease) :
 					     (void)bpf_map_delete_elem(&pw_leases, &lease->cookie);
 	tell_late(sk, lease);
@@ -199,8 +172,7 @@ static __always_inline void move_on(struct sock *sk, struct pw_lease *lease, int
 
 	if (lease->word.state == new)
 		return; /* done before, see rescue.h */
-	if (!lease->local_port)
-		lease->local_port = SOCK(sk, skc_num);
+	take_port(sk, lease, 1);
 	if (!told && !(lease->word.flags & PW_AT_EXIT)) {
 		lease->word.state = new;
 		lease->changed = bpf_ktime_get_boot_ns();
@@ -245,9 +217,8 @@ static __always_inline void on_tcp_destroy(struct sock *sk)
 		bpf_map_delete_elem(&pw_leases, &lease->cookie);
 		return;
 	}
-	if (lease->word.state == TCP_FIN_WAIT1 || lease->word.state == TCP_FIN_WAIT2 ||
-	    lease->word.state == TCP_CLOSING)
-		tw = find_timewait(sk, lease->cookie);
+	if (lease->word.state != PW_STATE_BOUND && lease->word.state != TCP_LISTEN)
+		tw = find_timewait(sk, lease->cookie); /* the change to CLOSE was missed */
 	tell_late(sk, lease);
 	if (tw)
 		return bear_timewait(sk, lease, tw, lease->word.state, 0);
@@ -261,7 +232,7 @@ static __always_inline void on_syn_retransmit(struct sock *sk)
 {
 	struct pw_lease *lease = find_lease(sock_cookie(sk, 1));
 
-	if (lease && take_port(sk, lease))
+	if (lease && take_port(sk, lease, 1))
 		tell_late(sk, lease);
 }
 

@@ -37,25 +37,8 @@ static __always_inline void tell_timewait(const struct pw_lease *lease, __u64 tw
 	submit_news(r);
 }
 
-/* The lease that takes a TIME_WAIT's port over. */
-struct successor {
-	__u64 cookie;
-	__u64 born;
-};
-
-static __always_inline bool name_successor(__u64 cookie, struct successor *successor)
-{
-	struct pw_lease *lease = find_lease(cookie);
-
-	if (!lease)
-		return 0;
-	successor->cookie = cookie;
-	successor->born = lease->born;
-	return 1;
-}
-
 static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
-				       const struct successor *successor, __u64 early_tw)
+				       const struct pw_lease *successor, __u64 early_tw)
 {
 	struct pw_change_record *r = reserve(pw_news, pw_change_record, PW_RELEASE);
 
@@ -161,8 +144,7 @@ static __always_inline bool namespace_dies(const struct inet_timewait_sock *tw)
  * the very same tuple before it ends the mini-socket (__inet_check_established,
  * unchanged from 5.10 to 7.2): so the successor stands there, whoever it is.
  */
-static __always_inline bool successor_in_chain(const struct inet_timewait_sock *tw,
-					       struct successor *successor)
+static __always_inline struct pw_lease *find_successor(const struct inet_timewait_sock *tw)
 {
 	struct inet_hashinfo *info =
 		BPF_CORE_READ(tw, __tw_common.skc_net.net, ipv4.tcp_death_row.hashinfo);
@@ -181,47 +163,10 @@ static __always_inline bool successor_in_chain(const struct inet_timewait_sock *
 		    BPF_CORE_READ(common, skc_hash) == hash &&
 		    BPF_CORE_READ(common, skc_dport) == dport &&
 		    BPF_CORE_READ(common, skc_num) == port)
-			return name_successor(BPF_CORE_READ(common, skc_cookie.counter), successor);
+			return find_lease(BPF_CORE_READ(common, skc_cookie.counter));
 		node = BPF_CORE_READ(node, next);
 	}
 	return 0;
-}
-
-/*
- * In mode full the successor has no lease yet: its search for a port is under
- * way, in this thread. On loopback the thread's SYN may also kill the server's
- * mini-socket, whose tuple is another.
- */
-static __always_inline bool successor_in_call(const struct inet_timewait_sock *tw,
-					      struct successor *successor)
-{
-	struct pw_call *call = current_call();
-	const struct sock *sk;
-
-	if (!call || !call->sk)
-		return 0;
-	sk = (const struct sock *)call->sk;
-	if (PROBE(sk, skc_hash) != BPF_CORE_READ(tw, __tw_common.skc_hash) ||
-	    PROBE(sk, skc_dport) != BPF_CORE_READ(tw, __tw_common.skc_dport) ||
-	    PROBE(sk, skc_num) != bpf_ntohs(BPF_CORE_READ(tw, tw_sport)) ||
-	    sock_cookie(sk, 0) != call->cookie)
-		return 0;
-	if (name_successor(call->cookie, successor))
-		return 1; /* it was bound before */
-	successor->cookie = call->cookie;
-	successor->born = call->started;
-	return 1;
-}
-
-/* Why does a TIME_WAIT end now? KILLED where nothing else explains it. */
-static __always_inline __u8 end_cause(const struct inet_timewait_sock *tw,
-				      const struct pw_lease *lease, struct successor *successor)
-{
-	if ((__s32)((__u32)bpf_jiffies64() - lease->expires) >= 0)
-		return PW_CAUSE_EXPIRED;
-	if (pw_full ? successor_in_call(tw, successor) : successor_in_chain(tw, successor))
-		return PW_CAUSE_REUSED;
-	return namespace_dies(tw) ? PW_CAUSE_NETNS : PW_CAUSE_KILLED;
 }
 
 /*
@@ -236,17 +181,22 @@ static __always_inline void end_timewait(const struct inet_timewait_sock *tw)
 {
 	__u64 addr = (__u64)tw;
 	struct pw_lease *lease = bpf_map_lookup_elem(&pw_timewait, &addr), copy;
-	struct successor successor = {};
-	__u8 cause;
+	struct pw_lease *successor = 0;
+	__u8 cause = PW_CAUSE_EXPIRED;
 
 	if (!lease)
 		return pw_full ? end_accepted_timewait(tw) : (void)0;
-	cause = end_cause(tw, lease, &successor);
+	if ((__s32)((__u32)bpf_jiffies64() - lease->expires) < 0) {
+		successor = find_successor(tw);
+		cause = successor	   ? PW_CAUSE_REUSED :
+			namespace_dies(tw) ? PW_CAUSE_NETNS :
+					     PW_CAUSE_KILLED;
+	}
 	if (!pw_full && cause == PW_CAUSE_KILLED)
 		return tell_death(lease, cause, 0, addr);
 	copy = *lease;
 	if (!bpf_map_delete_elem(&pw_timewait, &addr))
-		tell_death(&copy, cause, &successor, 0);
+		tell_death(&copy, cause, successor, 0);
 }
 
 /*

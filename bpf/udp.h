@@ -126,15 +126,12 @@ static __always_inline void move_udp(const struct sock *sk, struct pw_lease *lea
 static __always_inline void end_udp_connect(const struct sock *sk, struct pw_lease *lease, long ret)
 {
 	__u16 port = PROBE(sk, skc_num);
-	__u8 at_exit;
 
 	if (!port) /* connect(AF_UNSPEC) gives back what the kernel chose */
 		return remove_lease(lease, lease->word.state, PW_CAUSE_DISCONNECTED);
 	if (lease->local_port)
 		return ret ? (void)0 : move_udp(sk, lease);
-	at_exit = lease->word.flags & PW_AT_EXIT;
-	read_lease(sk, IPPROTO_UDP, lease, 0);
-	lease->word.flags |= at_exit;
+	fill_lease(sk, IPPROTO_UDP, lease, 0);
 	lease->word.state = udp_state(sk);
 	lease->changed = bpf_ktime_get_boot_ns();
 	if (claim(lease, sock_cookie(sk, 0)))

@@ -32,7 +32,6 @@ type bpfPwCall struct {
 	_          structs.HostLayout
 	Sk         uint64
 	Cookie     uint64
-	Started    uint64
 	SearchNs   uint64
 	LocalAddr  [16]uint8
 	RemoteAddr [16]uint8

@@ -52,10 +52,10 @@ var hooks = [...]hook{
 		program: "pw_send_x", modes: inTracepoint, on: onSyscall, targets: []string{"sendto", "sendmsg", "sendmmsg"},
 		lacks: "refused UDP send",
 	},
-	{program: "pw_post_bind4", modes: inTracepoint, on: onCgroup, lacks: "bind() on IPv4 until the next walk"},
-	{program: "pw_post_bind6", modes: inTracepoint, on: onCgroup, lacks: "bind() on IPv6 until the next walk"},
-	{program: "pw_connect4", modes: inTracepoint, on: onCgroup, lacks: "owner of a UDP port taken by connect()"},
-	{program: "pw_connect6", modes: inTracepoint, on: onCgroup, lacks: "owner of a UDP port taken by connect() on IPv6"},
+	{program: "pw_post_bind4", modes: inBoth, on: onCgroup, lacks: "bind() on IPv4 until the next walk"},
+	{program: "pw_post_bind6", modes: inBoth, on: onCgroup, lacks: "bind() on IPv6 until the next walk"},
+	{program: "pw_connect4", modes: inBoth, on: onCgroup, lacks: "owner of a UDP port taken by connect()"},
+	{program: "pw_connect6", modes: inBoth, on: onCgroup, lacks: "owner of a UDP port taken by connect() on IPv6"},
 	{program: "pw_sendmsg4", modes: inTracepoint, on: onCgroup, lacks: "UDP ports taken by send until the next walk"},
 	{program: "pw_sendmsg6", modes: inTracepoint, on: onCgroup, lacks: "UDP ports taken by send on IPv6 until the next walk"},
 	{program: "pw_sock_release", modes: inTracepoint, on: onCgroup, lacks: "release of UDP ports until the next walk"},
@@ -78,7 +78,7 @@ var hooks = [...]hook{
 	},
 	{
 		program: "pw_dgram_connect", modes: inFull, on: onEntry, targets: []string{"inet_dgram_connect"},
-		lacks: "owner of a UDP port taken by connect()",
+		standsInFor: "pw_connect4", lacks: "that a refused connect() on UDP was no send",
 	},
 	{
 		program: "pw_dgram_connect_x", modes: inFull, on: onExit, targets: []string{"inet_dgram_connect"},

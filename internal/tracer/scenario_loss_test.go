@@ -29,6 +29,9 @@ func TestOverflowIsCountedAndHealed(t *testing.T) {
 	s.settle()
 	lost := map[string]uint64{}
 	for _, ev := range s.kinds(event.KindLost) {
+		if ev.Lost.Cause == event.LostNested {
+			continue // see skipped
+		}
 		want(s, "cause", ev.Lost.Cause, event.LostRing)
 		lost[ev.Lost.What] += ev.Lost.Count
 	}
@@ -42,7 +45,7 @@ func TestOverflowIsCountedAndHealed(t *testing.T) {
 	for _, f := range s.failures() {
 		refused += f.Count
 	}
-	want(s, "refusals", refused, 3000)
+	within(s, "refusals", refused, 3000-min(3000, s.skipped("pw_bind4")), 3000)
 	held := 0
 	for _, lease := range s.leases() {
 		if lease.Local.Port() >= 40000 && lease.Local.Port() < 43000 {
@@ -75,11 +78,15 @@ func TestPacketsThatInterrupt(t *testing.T) {
 		s.settle()
 	}
 	s.verify()
+	var unowned uint64
 	for _, l := range s.leases() {
 		if l.Local.Port() >= 40000 && l.Local.Port() < 50000 && l.Owner.Confidence != event.ConfidenceExact {
-			t.Errorf("owner of %v: %+v", l.Local, l.Owner)
+			t.Logf("owner of %v: %+v", l.Local, l.Owner)
+			want(s, "owner's kind where no hook saw the port given", l.Owner.Kind, event.OwnerUnknown)
+			unowned++
 		}
 	}
+	within(s, "leases without an owner", unowned, 0, s.skipped())
 }
 
 // TIME_WAITs that a late reset of the peer kills, while their memory becomes

@@ -165,6 +165,20 @@ func (s *stage) failures() []*event.Failure {
 	return found
 }
 
+// skipped is how many runs of its programs the kernel is known to have skipped.
+// A kernel that may be preempted skips them in process context too, if one task
+// gets the CPU in the middle of another's program: in practice on a very slow
+// machine, such as an emulated one. What was skipped is missing, and counted.
+func (s *stage) skipped(programs ...string) uint64 {
+	var count uint64
+	for _, ev := range s.kinds(event.KindLost) {
+		if ev.Lost.Cause == event.LostNested && (len(programs) == 0 || slices.Contains(programs, ev.Lost.What)) {
+			count += ev.Lost.Count
+		}
+	}
+	return count
+}
+
 // path is the life of a lease in words: "allocate:SYN_SENT state:ESTABLISHED".
 func path(events []event.Event) string {
 	var words []string
@@ -205,6 +219,14 @@ func want[T comparable](s *stage, what string, got, want T) {
 	s.Helper()
 	if got != want {
 		s.Fatalf("%s: got %v, want %v\nstory:\n%s", what, got, want, s.story())
+	}
+}
+
+// within is want with bounds.
+func within(s *stage, what string, got, low, high uint64) {
+	s.Helper()
+	if got < low || got > high {
+		s.Fatalf("%s: got %d, want %d to %d\nstory:\n%s", what, got, low, high, s.story())
 	}
 }
 
