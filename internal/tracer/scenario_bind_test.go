@@ -39,7 +39,7 @@ func TestBindToAHeldPort(t *testing.T) {
 	waiting := exited.Socket(tracertest.TCP4)
 	waiting.Bind("127.0.0.1:30003")
 	waiting.Connect(listening.Local())
-	waiting.Close()
+	waiting.CloseAcked()
 	exited.Exit()
 	bound := holder.Socket(tracertest.TCP4)
 	bound.Bind("127.0.0.1:30002")
@@ -48,7 +48,7 @@ func TestBindToAHeldPort(t *testing.T) {
 		s.settle()
 		s.refused(asker, "asker", addr, event.EADDRINUSE, event.ReasonPortHeld)
 	}
-	want(s, "holder's TIME_WAIT", path(s.of(30003)), "allocate:BOUND state:SYN_SENT state:ESTABLISHED state:FIN_WAIT1 time_wait:TIME_WAIT")
+	want(s, "holder's TIME_WAIT", path(s.of(30003)), "allocate:BOUND state:SYN_SENT state:ESTABLISHED state:FIN_WAIT1 state:FIN_WAIT2 time_wait:TIME_WAIT")
 	want(s, "holder's bound socket", path(s.of(30002)), "allocate:BOUND")
 	want(s, "listener", path(s.of(30001)), "allocate:BOUND state:LISTEN")
 	elsewhere := tracertest.PrivateNetNS(t)
@@ -232,8 +232,18 @@ func TestFloodOfRefusals(t *testing.T) {
 	s.settle()
 	s.until("a second of polls", func(ev *event.Event) bool { return ev.Kind == event.KindTick })
 	counts := map[uint32]uint64{}
+	var total uint64
 	for _, f := range s.failures() {
 		counts[f.Owner.PID] += f.Count
+		total += f.Count
+	}
+	skipped := s.skipped("pw_bind_x")
+	want(s, "refusals, told or counted as lost", total+skipped, processes*each+1)
+	if skipped > 0 {
+		// From 7.2 a task that is preempted inside the program keeps it from
+		// all others on its CPU (trace_call_bpf_faultable).
+		t.Logf("cannot know: whose were %d refusals of %d: the kernel skipped the program, and counted that", skipped, total+skipped)
+		return
 	}
 	for _, a := range flooders {
 		want(s, "refusals of one flooder", counts[uint32(a.PID)], each)

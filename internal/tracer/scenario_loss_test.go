@@ -97,7 +97,7 @@ func TestKilledTimeWaitsAreToldOnce(t *testing.T) {
 			c := client.Socket(tracertest.TCP4)
 			want(s, "connect", c.Connect(addr), 0)
 			peers = append(peers, l.Accept())
-			c.Close()
+			c.CloseAcked()
 		}
 	}
 	reset := func() {

@@ -120,10 +120,10 @@ func TestSocketsFromBeforeTheStart(t *testing.T) {
 		t.Errorf("the TIME_WAIT ends in %d ns", left)
 	}
 
-	live.Close() // a socket from before that becomes a TIME_WAIT keeps its owner
+	live.CloseAcked() // a socket from before that becomes a TIME_WAIT keeps its owner
 	s.settle()
-	want(s, "live, closed", path(s.of(livePort)), "holds:ESTABLISHED state:FIN_WAIT1 time_wait:TIME_WAIT")
-	want(s, "its owner", int(s.of(livePort)[2].Lease.Owner.PID), old.PID)
+	want(s, "live, closed", path(s.of(livePort)), "holds:ESTABLISHED state:FIN_WAIT1 state:FIN_WAIT2 time_wait:TIME_WAIT")
+	want(s, "its owner", int(s.of(livePort)[3].Lease.Owner.PID), old.PID)
 }
 
 // Scenario 13: the same 4-tuple in two namespaces.

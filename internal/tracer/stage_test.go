@@ -150,6 +150,17 @@ func (s *stage) failures() []*event.Failure {
 	return found
 }
 
+// skipped counts the runs of a program that the kernel left out.
+func (s *stage) skipped(program string) uint64 {
+	var count uint64
+	for _, ev := range s.kinds(event.KindLost) {
+		if ev.Lost.Cause == event.LostNested && ev.Lost.What == program {
+			count += ev.Lost.Count
+		}
+	}
+	return count
+}
+
 // path is the life of a lease in words: "allocate:SYN_SENT state:ESTABLISHED".
 func path(events []event.Event) string {
 	var words []string
