@@ -100,10 +100,10 @@ func TestJudge(t *testing.T) {
 	}{
 		{"good", passing, 0, ""},
 		{"bad", failing, 1, ""},
-		{"bad at exit", passing, 2, "although no test failed"},
-		{"bad in secret", failing, 0, "exit status 0 although"},
+		{"bad at exit", passing, 2, "which no test explains"},
+		{"bad in secret", failing, 0, "although a test failed"},
 		{"empty", nil, 0, "no test ran"},
-		{"never began", nil, -1, "although no test failed"},
+		{"never began", nil, -1, "which no test explains"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

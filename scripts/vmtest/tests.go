@@ -143,9 +143,9 @@ func (l *lab) judge(c *column, pkg string, end ending) error {
 	bad := slices.ContainsFunc(results, func(r *result) bool { return r.outcome == failed })
 	switch {
 	case end.note.Code != 0 && !bad:
-		c.problems = append(c.problems, fmt.Sprintf("%s: %s although no test failed: %s", pkg, end.note.Text, lastLines(end.output, 20)))
+		c.problems = append(c.problems, strings.TrimSpace(fmt.Sprintf("%s: %s, which no test explains\n%s", pkg, end.note.Text, lastLines(end.output, 20))))
 	case end.note.Code == 0 && bad:
-		c.problems = append(c.problems, fmt.Sprintf("%s: %s although a test failed", pkg, end.note.Text))
+		c.problems = append(c.problems, fmt.Sprintf("%s: %s, although a test failed", pkg, end.note.Text))
 	case len(results) == 0:
 		c.problems = append(c.problems, pkg+": no test ran")
 	}
