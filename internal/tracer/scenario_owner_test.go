@@ -99,6 +99,7 @@ func TestSocketsFromBeforeTheStart(t *testing.T) {
 	peer.Close()
 	bound, udp := old.Socket(tracertest.TCP4), old.Socket(tracertest.UDP4)
 	bound.Bind("127.0.0.1:30010")
+	s.ns.SetRange(41000, 41099) // no port is both TCP's and UDP's
 	udp.SendTo(somewhere)
 	udpPort := udp.Local().Port()
 	s.open()
