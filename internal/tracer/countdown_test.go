@@ -16,7 +16,7 @@ func TestCountdownTakesOver(t *testing.T) {
 	c := s.actor("client").Socket(tracertest.TCP4)
 	want(s, "connect", c.Connect(addr), 0)
 	port := c.Local().Port()
-	c.Close()
+	c.CloseAcked()
 	s.settle()
 	s.tracer.timerLimit = 0
 	s.until("the end of the TIME_WAIT", func(ev *event.Event) bool {

@@ -39,7 +39,7 @@ func TestBindToAHeldPort(t *testing.T) {
 	waiting := exited.Socket(tracertest.TCP4)
 	waiting.Bind("127.0.0.1:30003")
 	waiting.Connect(listening.Local())
-	waiting.Close()
+	waiting.CloseAcked()
 	exited.Exit()
 	bound := holder.Socket(tracertest.TCP4)
 	bound.Bind("127.0.0.1:30002")
@@ -48,7 +48,7 @@ func TestBindToAHeldPort(t *testing.T) {
 		s.settle()
 		s.refused(asker, "asker", addr, event.EADDRINUSE, event.ReasonPortHeld)
 	}
-	want(s, "holder's TIME_WAIT", path(s.of(30003)), "allocate:BOUND state:SYN_SENT state:ESTABLISHED state:FIN_WAIT1 time_wait:TIME_WAIT")
+	want(s, "holder's TIME_WAIT", path(s.of(30003)), "allocate:BOUND state:SYN_SENT state:ESTABLISHED state:FIN_WAIT1 state:FIN_WAIT2 time_wait:TIME_WAIT")
 	want(s, "holder's bound socket", path(s.of(30002)), "allocate:BOUND")
 	want(s, "listener", path(s.of(30001)), "allocate:BOUND state:LISTEN")
 	elsewhere := tracertest.PrivateNetNS(t)
@@ -232,19 +232,21 @@ func TestFloodOfRefusals(t *testing.T) {
 	s.settle()
 	s.until("a second of polls", func(ev *event.Event) bool { return ev.Kind == event.KindTick })
 	counts := map[uint32]uint64{}
+	var total uint64
 	for _, f := range s.failures() {
 		counts[f.Owner.PID] += f.Count
+		total += f.Count
 	}
-	skipped := s.skipped("pw_bind4")
+	skipped := s.skipped("pw_bind_x", "pw_bind4")
+	want(s, "refusals, told or counted as lost", total+skipped, processes*each+1)
+	if skipped > 0 {
+		t.Logf("cannot know: whose were %d refusals of %d: the kernel skipped the program, and counted that", skipped, total+skipped)
+		return
+	}
 	for _, a := range flooders {
-		within(s, "refusals of one flooder", counts[uint32(a.PID)], each-min(skipped, each), each)
+		want(s, "refusals of one flooder", counts[uint32(a.PID)], each)
 	}
-	within(s, "refusals of the eleventh", counts[uint32(eleventh.PID)], 1-min(skipped, 1), 1)
-	var sum uint64
-	for _, count := range counts {
-		sum += count
-	}
-	within(s, "refusals of all, and runs skipped", sum+skipped, processes*each+1, processes*each+1+skipped)
+	want(s, "refusals of the eleventh", counts[uint32(eleventh.PID)], 1)
 	for _, ev := range s.events {
 		if ev.Kind == event.KindFailure && ev.Failure.Owner.Comm.String() == "eleventh" && ev.Thread.TID == 0 {
 			t.Error("the eleventh's refusal came from the poll, not at once")

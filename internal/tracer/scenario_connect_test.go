@@ -257,7 +257,7 @@ func TestRenewedTimeWait(t *testing.T) {
 	want(s, "connect", c.Connect(addr), 0)
 	port := c.Local().Port()
 	peer := l.Accept()
-	c.Close()
+	c.CloseAcked()
 	slot := event.Time(wheelExpiry(0, 0-60*uint32(s.tracer.tick))) * event.Time(s.tracer.tick.jiffyNanos())
 	born := bootNow()
 	s.until("the next slot", func(ev *event.Event) bool {
@@ -266,11 +266,12 @@ func TestRenewedTimeWait(t *testing.T) {
 	peer.Close()
 	s.settle()
 	life, renewals := s.of(port), s.renewals(port)
-	want(s, "life", path(life), "allocate:ESTABLISHED state:FIN_WAIT1 time_wait:TIME_WAIT")
+	want(s, "life", path(life), "allocate:ESTABLISHED state:FIN_WAIT1 state:FIN_WAIT2 time_wait:TIME_WAIT")
 	want(s, "renewals", len(renewals), 1)
-	want(s, "sub-state at birth", life[2].Lease.Substate, event.SubstateFinWait2)
-	want(s, "sub-state renewed", renewals[0].Lease.Substate, event.SubstateTimeWait)
-	if renewals[0].Lease.Expires <= life[2].Lease.Expires {
-		t.Errorf("renewed until %d, before until %d", renewals[0].Lease.Expires, life[2].Lease.Expires)
+	birth, renewal := life[3].Lease, renewals[0].Lease
+	want(s, "sub-state at birth", birth.Substate, event.SubstateFinWait2)
+	want(s, "sub-state renewed", renewal.Substate, event.SubstateTimeWait)
+	if renewal.Expires <= birth.Expires {
+		t.Errorf("renewed until %d, before until %d", renewal.Expires, birth.Expires)
 	}
 }

@@ -99,6 +99,7 @@ func TestSocketsFromBeforeTheStart(t *testing.T) {
 	peer.Close()
 	bound, udp := old.Socket(tracertest.TCP4), old.Socket(tracertest.UDP4)
 	bound.Bind("127.0.0.1:30010")
+	s.ns.SetRange(41000, 41099) // no port is both TCP's and UDP's
 	udp.SendTo(somewhere)
 	udpPort := udp.Local().Port()
 	s.open()
@@ -120,10 +121,10 @@ func TestSocketsFromBeforeTheStart(t *testing.T) {
 		t.Errorf("the TIME_WAIT ends in %d ns", left)
 	}
 
-	live.Close() // a socket from before that becomes a TIME_WAIT keeps its owner
+	live.CloseAcked() // a socket from before that becomes a TIME_WAIT keeps its owner
 	s.settle()
-	want(s, "live, closed", path(s.of(livePort)), "holds:ESTABLISHED state:FIN_WAIT1 time_wait:TIME_WAIT")
-	want(s, "its owner", int(s.of(livePort)[2].Lease.Owner.PID), old.PID)
+	want(s, "live, closed", path(s.of(livePort)), "holds:ESTABLISHED state:FIN_WAIT1 state:FIN_WAIT2 time_wait:TIME_WAIT")
+	want(s, "its owner", int(s.of(livePort)[3].Lease.Owner.PID), old.PID)
 }
 
 // Scenario 13: the same 4-tuple in two namespaces.

@@ -167,8 +167,9 @@ func (s *stage) failures() []*event.Failure {
 
 // skipped is how many runs of its programs the kernel is known to have skipped.
 // A kernel that may be preempted skips them in process context too, if one task
-// gets the CPU in the middle of another's program: in practice on a very slow
-// machine, such as an emulated one. What was skipped is missing, and counted.
+// gets the CPU in the middle of another's program (7.2, also on system calls:
+// trace_call_bpf_faultable): in practice on a very slow machine, such as an
+// emulated one. What was skipped is missing, and counted.
 func (s *stage) skipped(programs ...string) uint64 {
 	var count uint64
 	for _, ev := range s.kinds(event.KindLost) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,16 +22,17 @@ type lab struct {
 	*settings
 	dir       string            // holds what was built: init and *.test
 	fetched   map[string]string // series to the directory of scripts/kernels
-	scenarios []scenario
+	scenarios []scenario        // that are to run
 	printing  sync.Mutex
 }
 
 func newLab(ctx context.Context, s *settings, dir string) (*lab, error) {
 	l := &lab{settings: s, dir: dir, fetched: map[string]string{}}
-	var err error
-	if l.scenarios, err = readScenarios(scenarioPackage); err != nil {
+	scenarios, err := readScenarios(scenarioPackage)
+	if err != nil {
 		return nil, err
 	}
+	l.scenarios = s.chosen(scenarios)
 	if err := l.fetch(ctx); err != nil {
 		return nil, err
 	}
@@ -100,9 +103,7 @@ func (l *lab) say(format string, args ...any) {
 func (l *lab) initramfs(series string, files map[string]string, commands []plan.Command) ([]byte, error) {
 	var a archive
 	all := map[string]string{"/init": filepath.Join(l.dir, "init")}
-	for to, from := range files {
-		all[to] = from
-	}
+	maps.Copy(all, files)
 	modules, err := filepath.Glob(filepath.Join(l.fetched[series], "modules", "*.ko"))
 	if err != nil {
 		return nil, err
@@ -110,8 +111,8 @@ func (l *lab) initramfs(series string, files map[string]string, commands []plan.
 	for _, from := range modules {
 		all[path.Join(plan.Modules, filepath.Base(from))] = from
 	}
-	for to, from := range all {
-		data, err := os.ReadFile(from)
+	for _, to := range slices.Sorted(maps.Keys(all)) {
+		data, err := os.ReadFile(all[to])
 		if err != nil {
 			return nil, err
 		}
@@ -145,20 +146,17 @@ func (l *lab) boot(ctx context.Context, name, series string, files map[string]st
 			return t, retried, ctx.Err()
 		}
 		retried = t.crash
-		l.say("== %s: %s; once more", name, t.crash)
+		l.say("== %s: %s; once more\n%s", name, t.crash, lastLines(t.console, 40))
 	}
 }
 
 // chosen are the scenarios that -run lets through.
-func (l *lab) chosen() []string {
-	top, _, _ := strings.Cut(l.only, "/")
-	var tests []string
-	for _, s := range l.scenarios {
-		if ok, err := regexp.MatchString(top, s.test); ok && err == nil {
-			tests = append(tests, s.test)
-		}
-	}
-	return tests
+func (s *settings) chosen(scenarios []scenario) []scenario {
+	top, _, _ := strings.Cut(s.only, "/")
+	return slices.DeleteFunc(scenarios, func(s scenario) bool {
+		ok, err := regexp.MatchString(top, s.test)
+		return !ok || err != nil
+	})
 }
 
 // store keeps what a machine said, if somebody wants it.

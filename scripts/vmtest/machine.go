@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/portwatch/portwatch/scripts/vmtest/plan"
@@ -103,7 +104,7 @@ func verdict(over bool, ended error, console, stderr []byte) string {
 	case panicked != nil:
 		return string(bytes.TrimSpace(panicked))
 	case ended != nil:
-		return fmt.Sprintf("QEMU ended early: %v %s", ended, bytes.TrimSpace(stderr))
+		return strings.TrimSpace(fmt.Sprintf("QEMU ended early: %v %s", ended, stderr))
 	case !over:
 		return "the machine ended before its commands did"
 	}

@@ -21,6 +21,9 @@ import (
 // scenarioPackage holds the scenarios.
 const scenarioPackage = "internal/tracer"
 
+// otherPackages touch the kernel too.
+const otherPackages = "internal/tracer/sockdiag,internal/tracer/netns,internal/tracer/portrange,internal/tracer/workload"
+
 // host is the kernel at hand, among the series.
 const host = "host"
 
@@ -50,7 +53,7 @@ func parseFlags(args []string) (*settings, error) {
 	fs := flag.NewFlagSet("vmtest", flag.ContinueOnError)
 	kernels := fs.String("kernels", "host,6.1,6.12,7.2", "`series` of kernels; host is the one at hand: it needs root and runs the scenarios only")
 	modes := fs.String("modes", "tracepoint", "`modes` of portwatch")
-	packages := fs.String("packages", "", "other `packages` to test, in the first mode only")
+	packages := fs.String("packages", otherPackages, "`packages` to test beside "+scenarioPackage+", in the first mode only")
 	fs.StringVar(&s.only, "run", "", "only tests that match `regexp`, as for go test")
 	fs.DurationVar(&s.limit, "limit", 15*time.Minute, "`time` that the tests of one package may take")
 	fs.IntVar(&s.jobs, "jobs", 2, "machines at a `time`")

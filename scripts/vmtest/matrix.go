@@ -135,7 +135,7 @@ func (c *column) remark(w io.Writer) {
 		fmt.Fprintf(w, "note: %s: %s\n", c.name(), note)
 	}
 	for _, r := range c.failures() {
-		fmt.Fprintf(w, "FAILED: %s: %s %s\n", c.name(), r.name, r.cause)
+		fmt.Fprintf(w, "FAILED: %s: %s\n", c.name(), r)
 	}
 	for _, problem := range c.problems {
 		fmt.Fprintf(w, "FAILED: %s: %s\n", c.name(), problem)

@@ -34,6 +34,14 @@ type result struct {
 	output  []byte
 }
 
+// String is the name and, if there is one, the cause.
+func (r *result) String() string {
+	if r.cause == "" {
+		return r.name
+	}
+	return r.name + ": " + r.cause
+}
+
 // root is the test that a sub-test belongs to, or the test itself.
 func (r *result) root() string {
 	name, _, _ := strings.Cut(r.name, "/")

@@ -67,3 +67,11 @@ func (s scenario) first() int {
 	_, _ = fmt.Sscanf(s.numbers, "%d", &n)
 	return n
 }
+
+func names(scenarios []scenario) []string {
+	tests := make([]string, len(scenarios))
+	for i, s := range scenarios {
+		tests[i] = s.test
+	}
+	return tests
+}

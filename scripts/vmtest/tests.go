@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,7 +54,7 @@ func (l *lab) packagesOf(c *column) []string {
 func (l *lab) args(c *column) []string {
 	only := l.only
 	if c.kernel == host && only == "" {
-		only = "^(" + strings.Join(l.chosen(), "|") + ")$"
+		only = "^(" + strings.Join(names(l.scenarios), "|") + ")$"
 	}
 	// It ends itself before it is killed, and says where it was.
 	return []string{"-test.v=test2json", "-test.timeout", (l.limit - 20*time.Second).String(), "-test.run", only}
@@ -137,12 +138,15 @@ func (l *lab) judge(c *column, pkg string, end ending) error {
 	}
 	c.results = append(c.results, results...)
 	if pkg == scenarioPackage {
-		c.require(pkg, l.chosen())
+		c.require(pkg, names(l.scenarios))
 	}
+	bad := slices.ContainsFunc(results, func(r *result) bool { return r.outcome == failed })
 	switch {
-	case end.note.Code != 0 && len(c.failures()) == 0:
-		c.problems = append(c.problems, fmt.Sprintf("%s: %s although no test failed: %s", pkg, end.note.Text, lastLines(end.output, 20)))
-	case end.note.Code == 0 && len(results) == 0:
+	case end.note.Code != 0 && !bad:
+		c.problems = append(c.problems, strings.TrimSpace(fmt.Sprintf("%s: %s, which no test explains\n%s", pkg, end.note.Text, lastLines(end.output, 20))))
+	case end.note.Code == 0 && bad:
+		c.problems = append(c.problems, fmt.Sprintf("%s: %s, although a test failed", pkg, end.note.Text))
+	case len(results) == 0:
 		c.problems = append(c.problems, pkg+": no test ran")
 	}
 	return nil
@@ -153,7 +157,7 @@ func (l *lab) judge(c *column, pkg string, end ending) error {
 func (l *lab) conclude(c *column, console []byte) {
 	failures := c.failures()
 	for _, r := range failures {
-		l.say("--- %s: %s %s\n%s", c.name(), r.name, r.cause, lastLines(r.output, 200))
+		l.say("--- %s: %s\n%s", c.name(), r, lastLines(r.output, 200))
 	}
 	if len(failures)+len(c.problems) > 0 && len(console) > 0 {
 		l.say("--- %s: end of the kernel log\n%s", c.name(), lastLines(console, 60))

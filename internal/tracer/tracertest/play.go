@@ -86,14 +86,15 @@ var orders = map[string]func(p *player, fd int, r *request) error{
 		_, err := unix.Read(fd, make([]byte, 1))
 		return err
 	},
-	"close":   func(_ *player, fd int, _ *request) error { return unix.Close(fd) },
-	"name":    func(p *player, fd int, _ *request) error { return p.name(fd) },
-	"cookie":  func(p *player, fd int, _ *request) error { return p.cookie(fd) },
-	"pass":    func(_ *player, fd int, r *request) error { return pass(fd, r.Name) },
-	"receive": func(p *player, _ int, r *request) error { return p.receive(r.Name) },
-	"exhaust": func(p *player, _ int, r *request) error { return p.exhaust(r) },
-	"repeat":  func(_ *player, _ int, r *request) error { return repeat(r) },
-	"drop":    func(*player, int, *request) error { return dropCapabilities() },
+	"close":      func(_ *player, fd int, _ *request) error { return unix.Close(fd) },
+	"closeacked": func(_ *player, fd int, _ *request) error { return closeAcked(fd) },
+	"name":       func(p *player, fd int, _ *request) error { return p.name(fd) },
+	"cookie":     func(p *player, fd int, _ *request) error { return p.cookie(fd) },
+	"pass":       func(_ *player, fd int, r *request) error { return pass(fd, r.Name) },
+	"receive":    func(p *player, _ int, r *request) error { return p.receive(r.Name) },
+	"exhaust":    func(p *player, _ int, r *request) error { return p.exhaust(r) },
+	"repeat":     func(_ *player, _ int, r *request) error { return repeat(r) },
+	"drop":       func(*player, int, *request) error { return dropCapabilities() },
 	"serve": func(_ *player, fd int, _ *request) error {
 		go serve(fd)
 		return nil
@@ -176,12 +177,28 @@ func (p *player) exhaust(r *request) error {
 		}
 		p.reply.Count++
 		if r.Arg == 1 {
-			if err := unix.Close(fd); err != nil {
+			if err := closeAcked(fd); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// closeAcked is [Socket.CloseAcked]. A peer that has closed already, or resets,
+// leaves nothing to wait for.
+func closeAcked(fd int) error {
+	const finWait1 = 4 // include/net/tcp_states.h
+	if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	for {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil || info.State != finWait1 {
+			return errors.Join(err, unix.Close(fd))
+		}
+		runtime.Gosched()
+	}
 }
 
 func repeat(r *request) error {

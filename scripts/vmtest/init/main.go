@@ -83,8 +83,13 @@ func say(out *os.File, n plan.Note) error {
 // which portwatch mounts itself.
 func mountAll() error {
 	for _, m := range []struct{ kind, dir string }{
-		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"bpf", "/sys/fs/bpf"},
-		{"cgroup2", "/sys/fs/cgroup"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"},
+		{"proc", "/proc"},
+		{"sysfs", "/sys"},
+		{"devtmpfs", "/dev"},
+		{"bpf", "/sys/fs/bpf"},
+		{"cgroup2", "/sys/fs/cgroup"},
+		{"tmpfs", "/tmp"},
+		{"tmpfs", "/run"},
 	} {
 		if err := os.MkdirAll(m.dir, 0o755); err != nil {
 			return err
