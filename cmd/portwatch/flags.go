@@ -69,9 +69,6 @@ func (w *watchFlags) options(cmd *cobra.Command, a *app) (watchOptions, error) {
 	if w.maxLeases < 1 || w.maxLeases > 1<<20 {
 		return watchOptions{}, usagef(cmd, "--max-leases %d: not within 1 to %d", w.maxLeases, 1<<20)
 	}
-	if w.mode.word == event.ModeFull.String() {
-		return watchOptions{}, usagef(cmd, "--mode full: not in this version of portwatch, whatever the kernel: take auto")
-	}
 	return watchOptions{
 		Mode: modeOf(w.mode.word), Logger: newLogger(a, w.logLevel.word), MaxLeases: w.maxLeases,
 		ExactTimeWait: w.exactTimeWait, SearchTime: w.searchTime, HostRoot: w.hostRoot,

@@ -134,6 +134,10 @@ func TestLiveWithoutSomething(t *testing.T) {
 	unprivileged := func(cmd *exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
+	fullCode, fullStart, fullReason := exitOK, "start", "lost 0"
+	if tracer.CanTrace() != nil {
+		fullCode, fullStart, fullReason = exitPermission, "", "mode full: attach to inet_hash_connect: EPERM"
+	}
 	tests := []struct {
 		name, args string
 		change     func(*exec.Cmd)
@@ -151,7 +155,7 @@ func TestLiveWithoutSomething(t *testing.T) {
 		{"no BTF", "top --batch -n 1 -i 100ms", withoutBTF, exitOK, "only mode diag works: the kernel has no BTF", "lost 0"},
 		{"no BTF", "doctor", withoutBTF, exitOK, "Only mode diag works here: the kernel has no BTF", ""},
 		{"mode diag", "top --batch -n 1 -i 100ms --mode diag", func(*exec.Cmd) {}, exitOK, "diag", "map memory none"},
-		{"mode full", "events --mode full", func(*exec.Cmd) {}, exitUsage, "", "--mode full: not in this version"},
+		{"mode full", "events --mode full -n 1", func(*exec.Cmd) {}, fullCode, fullStart, fullReason},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+" "+tt.args, func(t *testing.T) {

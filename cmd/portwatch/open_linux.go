@@ -18,7 +18,9 @@ func openLive(ctx context.Context, o watchOptions) (watcher, error) {
 	if o.Mode == event.ModeDiag {
 		return openDiag(ctx, tracerOptions(o))
 	}
-	t, err := tracer.Open(ctx, tracerOptions(o))
+	to := tracerOptions(o)
+	to.Silent = silentHooks(ctx, o)
+	t, err := tracer.Open(ctx, to)
 	if err == nil {
 		return liveWatcher{t}, nil
 	}

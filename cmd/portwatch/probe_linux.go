@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"runtime/debug"
 	"slices"
-	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
@@ -15,12 +11,21 @@ import (
 
 // probeLive looks at the kernel at hand.
 func probeLive(ctx context.Context, o probeOptions) (fields.DoctorReport, error) {
-	support, err := tracer.Probe(ctx, tracerOptions(o.watchOptions))
-	report := doctorReport(support)
+	to := tracerOptions(o.watchOptions)
+	support, err := tracer.Probe(ctx, to)
 	if err == nil {
-		report.SelfTest = tryHooks(ctx, o, report.Hooks)
+		trial := tryHooks(ctx, o)
+		if to.Silent = trial.silent(); len(to.Silent) > 0 {
+			if support, err = tracer.Probe(ctx, to); err != nil {
+				return doctorReport(support), classify(err)
+			}
+		}
+		report := doctorReport(support)
+		report.SelfTest = trial.report()
+		addVerdicts(report.Hooks, trial.hooks)
 		return report, nil
 	}
+	report := doctorReport(support)
 	report.Mode, report.Unavailable = 0, nil
 	if o.Mode != event.ModeDiag {
 		report.Reason = reasonOf(err)
@@ -56,30 +61,10 @@ func doctorReport(s tracer.Support) fields.DoctorReport {
 	return r
 }
 
-// tryHooks adds to each attached hook whether it fires, as remembered or as
-// found out now.
-func tryHooks(ctx context.Context, o probeOptions, hooks []fields.HookReport) *fields.SelfTestReport {
-	memory := selfTestMemory{dir: selfTestDir}
-	key := selfTestKey{BootID: tracer.BootID(), Kernel: tracer.KernelRelease(), Version: rememberedVersion()}
-	if result, ok := memory.load(key); ok && !o.Repeat {
-		addVerdicts(hooks, result.Hooks)
-		return &fields.SelfTestReport{At: result.Time, Remembered: true}
-	}
-	report, err := tracer.SelfTest(ctx, tracerOptions(o.watchOptions))
-	if err != nil {
-		return &fields.SelfTestReport{Error: err.Error()}
-	}
-	result := selfTestResult{Key: key, Time: time.Now(), Hooks: report.Hooks}
-	if err := memory.save(result); err != nil {
-		o.Logger.Info("self-test not remembered", zap.Error(err))
-	}
-	addVerdicts(hooks, report.Hooks)
-	return &fields.SelfTestReport{At: result.Time}
-}
-
 // addVerdicts joins two lists of the same order: several programs may attach
 // to one place, so the first verdict on a place is the first program's. A
-// remembered verdict on a hook that is not attached now says nothing.
+// remembered verdict on a hook that is not attached now says nothing, unless
+// its silence is why.
 func addVerdicts(hooks []fields.HookReport, results []tracer.SelfTestResult) {
 	left := slices.Clone(results)
 	for i := range hooks {
@@ -88,20 +73,10 @@ func addVerdicts(hooks []fields.HookReport, results []tracer.SelfTestResult) {
 		if at < 0 {
 			continue
 		}
-		if h.State == string(tracer.HookAttached) {
+		state := tracer.HookState(h.State)
+		if state == tracer.HookAttached || state == tracer.HookFallback || left[at].Verdict == tracer.VerdictSilent {
 			h.Verdict, h.Detail = string(left[at].Verdict), left[at].Detail
 		}
 		left = slices.Delete(left, at, at+1)
 	}
-}
-
-// rememberedVersion names the build, and is "" for one that has no version of
-// its own: the next build would bear the same name.
-func rememberedVersion() string {
-	info, _ := debug.ReadBuildInfo()
-	v := buildVersion(info)
-	if v.Modified || v.Revision == "" && v.Version == "devel" {
-		return ""
-	}
-	return v.Version + " " + v.Revision
 }

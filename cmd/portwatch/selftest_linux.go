@@ -26,6 +26,7 @@ type selfTestKey struct {
 	BootID  string `json:"boot_id"`
 	Kernel  string `json:"kernel"`
 	Version string `json:"version"`
+	Mode    string `json:"mode"` // that was asked for; "" for the best
 }
 
 // whole reports whether the key tells this boot, kernel and build from others.

@@ -194,6 +194,9 @@ func (p *probes) attach(h *hook, events tracefs, support *Support) error {
 	}
 	p.attached[h.program] = err == nil
 	support.report(report)
+	if err == nil && h.standsInFor != "" {
+		support.replace(placeOf(h.standsInFor))
+	}
 	return nil
 }
 
@@ -244,7 +247,7 @@ func (p *probes) unwanted(h *hook, o Options) string {
 	switch {
 	case o.leavesOut(h.program):
 		return "left out"
-	case slices.Contains(o.Silent, h.place()):
+	case h.onFunction() && slices.Contains(o.Silent, h.place()):
 		return "it attaches to this kernel and does not fire"
 	case !h.timer:
 		return ""

@@ -32,8 +32,9 @@ type Options struct {
 	HostRoot string
 	// Reason is why mode diag stands in for a better one; OpenDiag tells it.
 	Reason string
-	// Silent names hooks, as [SelfTestResult] does, that attach to this kernel
-	// and do not fire: another one takes their place, or their fact is lacking.
+	// Silent names hooks on kernel functions, as [SelfTestResult] does, that
+	// attach to this kernel and do not fire: another one takes their place, or
+	// their fact is lacking.
 	Silent []string
 	// without names programs that are not attached: tests see what their
 	// absence does.

@@ -1,6 +1,10 @@
 package tracer
 
-import "github.com/portwatch/portwatch/internal/event"
+import (
+	"slices"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
 
 // Support is what this kernel offers and why not more.
 type Support struct {
@@ -78,3 +82,14 @@ type HookReport struct {
 }
 
 func (s *Support) report(r HookReport) { s.Hooks = append(s.Hooks, r) }
+
+// replace notes that something else does the work of a hook: nothing is lacking
+// without it.
+func (s *Support) replace(hook string) {
+	for i := range s.Hooks {
+		if r := &s.Hooks[i]; r.Hook == hook {
+			s.Unavailable = slices.DeleteFunc(s.Unavailable, func(fact string) bool { return fact == r.Lacks })
+			r.Lacks = ""
+		}
+	}
+}

@@ -98,8 +98,8 @@ func modesToTry(asked event.Mode) []event.Mode {
 func attachMode(o Options, h host, support *Support) (*probes, error) {
 	if support.Mode == event.ModeFull {
 		// One look at one function spares the rest where trampolines are refused.
-		if err := tryTrampoline("inet_hash_connect"); err != nil {
-			return nil, fmt.Errorf("mode full: attach to inet_hash_connect: %w", h.explain(err))
+		if err := CanTrace(); err != nil {
+			return nil, fmt.Errorf("mode full: %w", err)
 		}
 	}
 	p, err := openMaps(o, h, support.Mode)

@@ -41,6 +41,15 @@ func reportTrampoline(k *hook, h host, support *Support) HookReport {
 	return r
 }
 
+// CanTrace reports whether the kernel lets this process attach to its
+// functions, which is what mode full needs; nil if it does.
+func CanTrace() error {
+	if err := tryTrampoline("inet_hash_connect"); err != nil {
+		return fmt.Errorf("attach to inet_hash_connect: %w", readHost().explain(err))
+	}
+	return nil
+}
+
 func tryTrampoline(function string) error {
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name:         "pw_try",

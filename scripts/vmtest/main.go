@@ -52,7 +52,7 @@ func parseFlags(args []string) (*settings, error) {
 	s := &settings{}
 	fs := flag.NewFlagSet("vmtest", flag.ContinueOnError)
 	kernels := fs.String("kernels", "host,6.1,6.12,7.2", "`series` of kernels; host is the one at hand: it needs root and runs the scenarios only")
-	modes := fs.String("modes", "tracepoint", "`modes` of portwatch")
+	modes := fs.String("modes", "tracepoint,full", "`modes` of portwatch")
 	packages := fs.String("packages", otherPackages, "`packages` to test beside "+scenarioPackage+", in the first mode only")
 	fs.StringVar(&s.only, "run", "", "only tests that match `regexp`, as for go test")
 	fs.DurationVar(&s.limit, "limit", 15*time.Minute, "`time` that the tests of one package may take")
