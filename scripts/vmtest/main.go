@@ -45,6 +45,8 @@ type settings struct {
 	jobs                     int
 	verbose                  bool
 	keep                     string
+	updateVerifier           bool
+	peer                     *peer    // nil if there is none
 	program                  []string // what runs in the place of the tests
 }
 
@@ -59,8 +61,17 @@ func parseFlags(args []string) (*settings, error) {
 	fs.IntVar(&s.jobs, "jobs", 2, "machines at a `time`")
 	fs.BoolVar(&s.verbose, "v", false, "print what the machines say as they say it")
 	fs.StringVar(&s.keep, "keep", "", "`directory` for what the machines and their kernels said")
+	fs.BoolVar(&s.updateVerifier, "update-verifier", false, "write "+verifierTable+" anew, of the kernels and modes that run")
+	peerName := fs.String("peer", "", "`program` of another tracer, whose cost is compared in the machines, such as tcpstates")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
+	}
+	if *peerName != "" {
+		p, err := findPeer(*peerName)
+		if err != nil {
+			return nil, err
+		}
+		s.peer = p
 	}
 	list := func(text string) []string {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
@@ -94,17 +105,45 @@ func vmtest(ctx context.Context, args []string) error {
 		return l.runProgram(ctx)
 	}
 	m := &matrix{pkg: scenarioPackage, scenarios: l.scenarios}
-	for _, kernel := range s.kernels {
-		for _, mode := range s.modes {
-			m.columns = append(m.columns, &column{kernel: kernel, mode: mode})
-		}
-	}
+	m.columns = s.columns()
 	if err := l.runAll(ctx, m.columns); err != nil {
 		return err
 	}
 	m.print(os.Stdout)
+	grown, err := s.checkVerifier(m.columns)
 	if n := m.failed(); n > 0 {
 		return fmt.Errorf("%d of %d columns failed", n, len(m.columns))
 	}
-	return nil
+	return errors.Join(grown, err)
+}
+
+// columns are the kernels in their modes. The kernel at hand runs in the first
+// mode only: whether it permits another is not for a table to say.
+func (s *settings) columns() []*column {
+	var all []*column
+	for _, kernel := range s.kernels {
+		for i, mode := range s.modes {
+			if kernel != host || i == 0 {
+				all = append(all, &column{kernel: kernel, mode: mode})
+			}
+		}
+	}
+	return all
+}
+
+// checkVerifier compares what the verifiers walked with the table. grown says
+// what is above it.
+func (s *settings) checkVerifier(columns []*column) (grown, err error) {
+	now := measured(columns)
+	table, err := readBudget(verifierTable)
+	if err != nil {
+		return nil, fmt.Errorf("read verifier's budget: %w", err)
+	}
+	if s.updateVerifier {
+		return nil, writeBudget(verifierTable, now, table)
+	}
+	if excess := now.excess(table); len(excess) > 0 {
+		return errors.New(strings.Join(excess, "\n")), nil
+	}
+	return nil, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -54,7 +55,7 @@ func (l *lab) packagesOf(c *column) []string {
 func (l *lab) args(c *column) []string {
 	only := l.only
 	if c.kernel == host && only == "" {
-		only = "^(" + strings.Join(names(l.scenarios), "|") + ")$"
+		only = "^(" + strings.Join(append(names(l.scenarios), verifierTest), "|") + ")$"
 	}
 	// It ends itself before it is killed, and says where it was.
 	return []string{"-test.v=test2json", "-test.timeout", (l.limit - 20*time.Second).String(), "-test.run", only}
@@ -93,13 +94,16 @@ func (l *lab) runHost(ctx context.Context, c *column) error {
 
 func (l *lab) runMachine(ctx context.Context, c *column) error {
 	files := map[string]string{}
+	if l.peer != nil {
+		maps.Copy(files, l.peer.files)
+	}
 	var commands []plan.Command
 	for _, pkg := range l.packagesOf(c) {
 		binary := path.Join("/tests", pkg, path.Base(pkg)+".test")
 		files[binary] = l.binary(pkg)
 		commands = append(commands, plan.Command{
 			Argv: append([]string{binary}, l.args(c)...), Dir: path.Dir(binary),
-			Env: append(c.environ(), "PATH=/bin", "HOME=/tmp"), Seconds: int(l.limit / time.Second),
+			Env: slices.Concat(c.environ(), l.peer.environ(), []string{"PATH=/bin", "HOME=/tmp"}), Seconds: int(l.limit / time.Second),
 		})
 	}
 	l.say("== %s", c.name())

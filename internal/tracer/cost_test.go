@@ -1,0 +1,194 @@
+package tracer
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/portwatch/portwatch/internal/event"
+	"github.com/portwatch/portwatch/internal/tracer/tracertest"
+)
+
+// costConnections are made by a client that closes first.
+const costConnections = 400
+
+// What a connection may cost, both ends on this host, from connect() to the end
+// of its TIME_WAIT. Mode full tells one thing more: when the TIME_WAIT takes its
+// step from FIN_WAIT2.
+var costBudget = map[event.Mode]struct{ runs, records float64 }{
+	event.ModeFull:       {runs: 19, records: 5},
+	event.ModeTracepoint: {runs: 29, records: 4},
+}
+
+// programCost is what the programs have cost so far, but the one on timers: it
+// runs for every timer of the host.
+func programCost(t *testing.T, progs map[string]*ebpf.Program) (runs, nanos uint64) {
+	t.Helper()
+	for name, prog := range progs {
+		stats, err := prog.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != "pw_timer_cancel" {
+			runs += stats.RunCount
+			nanos += uint64(stats.Runtime)
+		}
+	}
+	return runs, nanos
+}
+
+// TestCostOfAConnection counts program runs and ring records. Where
+// PORTWATCH_TEST_PEER names another tracer, it compares the programs' time with
+// that tracer's, in the same run.
+func TestCostOfAConnection(t *testing.T) {
+	s := setStage(t)
+	s.ns.SetRange(40000, 49999)
+	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stats.Close()
+	peer := startPeer(t)
+	server, l, addr := s.server("127.0.0.1:30000")
+	l.Serve()
+	client := s.actor("client")
+	s.settle()
+	progs := s.tracer.probes.progs
+	runsBefore, nanosBefore := programCost(t, progs)
+	peerBefore, seen := peer.nanos(t), len(s.events)
+	for range costConnections {
+		c := client.Socket(tracertest.TCP4)
+		want(s, "connect", c.Connect(addr), 0)
+		c.Close()
+	}
+	s.settle()
+	waiting := 0
+	for _, lease := range s.leases() {
+		if lease.State == event.StateTimeWait {
+			waiting++
+		}
+	}
+	// The TIME_WAITs end with their namespace.
+	client.Exit()
+	server.Exit()
+	s.ns.Release()
+	ended := 0
+	s.until("the end of the TIME_WAITs", func(ev *event.Event) bool {
+		if ev.Kind == event.KindRelease && ev.From == event.StateTimeWait {
+			ended++
+		}
+		return ended == waiting
+	})
+	runsAfter, nanosAfter := programCost(t, progs)
+	peerAfter := peer.nanos(t)
+
+	records := 0
+	for _, ev := range s.events[seen:] {
+		switch ev.Kind {
+		case event.KindAllocate, event.KindState, event.KindTimeWait, event.KindRelease:
+			records++
+		}
+	}
+	runs := float64(runsAfter-runsBefore) / costConnections
+	perConnection := float64(records) / costConnections
+	nanos := float64(nanosAfter-nanosBefore) / costConnections
+	t.Logf("mode %v: %.1f program runs, %.2f ring records, %.0f ns of programs a connection", s.tracer.support.Mode, runs, perConnection, nanos)
+	if peer != nil {
+		theirs := float64(peerAfter-peerBefore) / costConnections
+		t.Logf("%s: %.0f ns a connection, %.1f times as much", peer.name, theirs, theirs/nanos)
+	}
+	budget := costBudget[s.tracer.support.Mode]
+	if spare := 1.05; runs > budget.runs*spare || perConnection > budget.records*spare {
+		t.Errorf("%.1f runs and %.2f records, want at most %.0f and %.0f", runs, perConnection, budget.runs, budget.records)
+	}
+}
+
+// peerTracer is another tracer that runs beside.
+type peerTracer struct {
+	name     string
+	programs []*ebpf.Program
+}
+
+// startPeer starts the command of PORTWATCH_TEST_PEER and waits until it has
+// attached its programs; nil if there is none.
+func startPeer(t *testing.T) *peerTracer {
+	t.Helper()
+	argv := strings.Fields(os.Getenv("PORTWATCH_TEST_PEER"))
+	if len(argv) == 0 {
+		return nil
+	}
+	// The peer wants the tracing file system where it is usually mounted.
+	const events = "/sys/kernel/tracing"
+	if _, err := os.Stat(events + "/events"); err != nil {
+		if err := unix.Mount("tracefs", events, "tracefs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(events, 0) })
+	}
+	before := programIDs(t)
+	ctx, stop := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		cmd.Stderr = os.Stderr
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(); _ = cmd.Wait() })
+	// Its first line is printed once it is attached; what follows is not read
+	// but taken, or it would wait.
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("read from %s: %v", argv[0], err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	p := &peerTracer{name: argv[len(argv)-1]}
+	for id := range programIDs(t) {
+		if before[id] {
+			continue
+		}
+		prog, err := ebpf.NewProgramFromID(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = prog.Close() })
+		p.programs = append(p.programs, prog)
+	}
+	return p
+}
+
+func programIDs(t *testing.T) map[ebpf.ProgramID]bool {
+	t.Helper()
+	ids := map[ebpf.ProgramID]bool{}
+	for id := ebpf.ProgramID(0); ; {
+		next, err := ebpf.ProgramGetNextID(id)
+		if err != nil {
+			return ids // the last one has no next
+		}
+		ids[next], id = true, next
+	}
+}
+
+// nanos is how long the peer's programs have run.
+func (p *peerTracer) nanos(t *testing.T) uint64 {
+	t.Helper()
+	var sum uint64
+	if p == nil {
+		return 0
+	}
+	for _, prog := range p.programs {
+		stats, err := prog.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += uint64(stats.Runtime)
+	}
+	return sum
+}
