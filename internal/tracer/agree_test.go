@@ -90,9 +90,8 @@ func withoutChosenPorts(a netip.AddrPort) string {
 // confidence the sender of a datagram is the owner, and times.
 func (s *stage) reduced(show shower) []string {
 	type life struct {
-		last  event.Lease
-		end   string
-		count int
+		last event.Lease
+		end  string
 	}
 	lives := map[event.LeaseID]*life{}
 	for i := range s.events {
@@ -149,12 +148,13 @@ func playRandom(s *stage, seed uint64) {
 	s.Logf("seed %d", seed)
 	p := &randomPlay{stage: s, rng: rand.New(rand.NewPCG(seed, 0))}
 	host := s.actor("host")
-	for kind, addr := range map[string]string{tracertest.TCP4: "127.0.0.1:30000", tracertest.TCP6: "[::1]:30001"} {
+	for i, kind := range []string{tracertest.TCP4, tracertest.TCP6} {
+		addr := []string{"127.0.0.1:30000", "[::1]:30001"}[i]
 		l := host.Socket(kind)
 		want(s, "listen", errnoOf(l.Bind(addr), l.Listen(agreeSteps)), 0)
 		l.Serve()
+		p.servers = append(p.servers, netip.MustParseAddrPort(addr))
 	}
-	p.servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:30000"), netip.MustParseAddrPort("[::1]:30001")}
 	p.actors = []*tracertest.Actor{s.actor("one"), s.actor("two")}
 	moves := []func(){
 		p.connect, p.connect, p.connect, p.connectBound, p.bind, p.bindAny, p.listen, p.datagram, p.datagramConnect,

@@ -3,7 +3,7 @@
 // # Life of a Tracer
 //
 // [Open] raises the memory limits, loads the maps, then each program by
-// itself, attaches what the kernel permits (see hooks.go for the one table of
+// itself, attaches what the kernel permits (see hooktable.go for the one table of
 // hooks) and remembers why it refused the rest. From there [Tracer.Read] is
 // the only engine: it drains the two rings, merges them, and once a second
 // reads the counters of losses and refusals, asks what changed in the

@@ -45,7 +45,8 @@ var acts = [...]act{
 	{"UDP connect(AF_UNSPEC)", []string{"pw_udp_disconnect"}, (*rehearsal).disconnectUDP, false},
 	{"connect() on IPv6", []string{"pw_hash_connect6"}, (*rehearsal).connectSix, false},
 	{
-		"connect(), closed by the client first", []string{"pw_set_state", "pw_hash_connect4", "pw_stream_connect", "pw_stream_connect_outer"},
+		"connect(), closed by the client first",
+		[]string{"pw_set_state", "pw_hash_connect4", "pw_stream_connect", "pw_stream_connect_outer"},
 		(*rehearsal).connectAndClose, true,
 	},
 	{"the peer's close()", []string{"pw_timer_cancel", "pw_tw_schedule"}, (*rehearsal).closePeer, true},
@@ -53,7 +54,8 @@ var acts = [...]act{
 	{"listen() on what is connected", []string{"pw_listen_outer"}, (*rehearsal).listenConnected, false},
 	{"bind() to a held port", []string{"pw_bind_x", "pw_bind4"}, (*rehearsal).bindHeld, false},
 	{
-		"connect() and UDP send without a port left", []string{"pw_connect_x", "pw_hash_connect4", "pw_send_x", "pw_autobind"},
+		"connect() and UDP send without a port left",
+		[]string{"pw_connect_x", "pw_hash_connect4", "pw_send_x", "pw_autobind"},
 		(*rehearsal).exhaust, false,
 	},
 }
