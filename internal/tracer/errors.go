@@ -110,7 +110,8 @@ func (h host) explain(err error) error {
 		return fmt.Errorf("the verifier of this kernel refuses the program, which is a defect of portwatch: %w", err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("EPERM: %s: %w", h.whyNot(), ErrPermission)
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINVAL), errors.Is(err, errNotSupp), errors.Is(err, unix.EOPNOTSUPP):
+	case errors.Is(err, ebpf.ErrNotSupported), // no such function, among others
+		errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINVAL), errors.Is(err, errNotSupp), errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return err

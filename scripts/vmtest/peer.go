@@ -47,7 +47,7 @@ func findPeer(name string) (*peer, error) {
 func libraries(output []byte) []string {
 	var files []string
 	for line := range bytes.Lines(output) {
-		for _, word := range strings.FieldsSeq(string(line)) {
+		for word := range strings.FieldsSeq(string(line)) {
 			if strings.HasPrefix(word, "/") {
 				files = append(files, word)
 			}
