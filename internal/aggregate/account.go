@@ -15,6 +15,7 @@ type account struct {
 	states      StateCounts
 	leases      uint32 // sum of states
 	remembered  uint32 // failures in the log that point here
+	stakes      uint32 // parts of pools that point here
 	allocations uint64
 	refusals    ReasonCounts
 	rate        ring

@@ -34,6 +34,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 	s.Owners = foldOwners(s.Holdings)
 	s.Namespaces = l.namespaceRows(at)
 	s.Failures = l.failureRows()
+	s.Pools = l.poolRows(at)
 	l.cache = cached{snapshot: s, version: l.version}
 	return s
 }

@@ -68,6 +68,9 @@ type Counters struct {
 	OwnersFolded      uint64 // lookups booked to the unknown owner, beyond Options.MaxOwners
 	NamespacesRefused uint64 // lookups beyond Options.MaxNamespaces
 	FailuresForgotten uint64 // beyond Options.MaxFailures
+	PoolsRefused      uint64 // lookups beyond the ranges and addresses that one namespace may have
+	PoolsUnlisted     uint64 // requests in pools beyond Options.MaxPools
+	PoolsForgotten    uint64 // small and quiet pools that made room for others
 	TombsRefused      uint64 // ended leases beyond Options.MaxLeases during a resync
 }
 

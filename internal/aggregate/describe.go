@@ -97,7 +97,7 @@ func (l *Ledger) leaseAt(slot uint32) event.Lease {
 		Protocol: a.protocol, Family: a.family,
 		State: ls.state, Substate: ls.substate, Origin: ls.origin,
 		Local: ls.local.addrPort(a.family), Remote: ls.remote.addrPort(a.family),
-		Range: ls.rng, Expires: ls.expires,
+		Range: ls.rng, V6Only: ls.v6Only, Expires: ls.expires, Entered: ls.entered, TimestampsSeen: ls.entered != 0,
 		Owner: event.Owner{
 			Kind: info.ID.Kind, Confidence: ls.confidence, PID: info.ID.PID, StartTime: info.ID.StartTime,
 			Exec: info.ID.Exec, Comm: info.Comm, UID: info.UID, CgroupID: info.CgroupID,

@@ -73,6 +73,21 @@ func (r *ring) sum(t event.Time) (allocations, failures uint64) {
 	return allocations, failures
 }
 
+// lastSecond is what the last whole second before t counted. It is 0 long if
+// the stream had not begun by then.
+func (r *ring) lastSecond(from, t event.Time) Demand {
+	s := second(t)
+	if s == 0 || second(from) >= s {
+		return Demand{}
+	}
+	d := Demand{Window: time.Second}
+	if s--; s <= r.newest && r.newest-s < ringSeconds {
+		slot := &r.slots[s%ringSeconds]
+		d.Allocations, d.Refusals = uint64(slot.allocations), uint64(slot.failures)
+	}
+	return d
+}
+
 // window is the time that a ring covers at t, given that the stream began at
 // from: whole seconds and the running one, at most ringSeconds.
 func window(from, t event.Time) time.Duration {

@@ -15,6 +15,7 @@ type Snapshot struct {
 	Owners     []Owner     // most ports first, then TIME_WAIT, failures, identity
 	Holdings   []Holding   // by owner, namespace, protocol, family; Owners are sums of these
 	Failures   []Failure   // newest first
+	Pools      []Pool      // tightest first, see comparePools
 }
 
 // Meta is what every document says about itself.
