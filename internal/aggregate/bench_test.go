@@ -15,11 +15,14 @@ func benchLease(i int) event.Lease {
 	el := owned(tcp(1), uint32(i%64)+1)
 	el.ID = event.LeaseID{Cookie: uint64(i) + 1, Born: 1}
 	el.Local = netip.AddrPortFrom(el.Local.Addr(), uint16(32768+i%28232))
+	el.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i / 28232 % 8)}), 443)
 	return el
 }
 
 func fullLedger() *Ledger {
 	l := New(Options{})
+	settings := limits(1, event.Limits{NetNS: hostNS, Range: event.PortRange{Low: 32768, High: 60999}})
+	l.Apply(&settings)
 	for i := range benchLeases {
 		ev := allocate(1, benchLease(i))
 		l.Apply(&ev)
@@ -76,6 +79,44 @@ func BenchmarkSnapshot(b *testing.B) {
 	for b.Loop() {
 		l.Apply(&ev)
 		l.Snapshot(0)
+	}
+}
+
+// BenchmarkSnapshotOfPools builds the picture of 100,000 leases in 2,000 pools
+// anew, each with its history.
+func BenchmarkSnapshotOfPools(b *testing.B) {
+	l := New(Options{})
+	settings := limits(1, event.Limits{NetNS: hostNS, Range: event.PortRange{Low: 32768, High: 60999}})
+	l.Apply(&settings)
+	for i := range benchLeases {
+		el := benchLease(i)
+		el.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i % 2000 >> 8), byte(i % 2000)}), 443)
+		ev := allocate(1, el)
+		l.Apply(&ev)
+	}
+	for t := range 120 {
+		ev := tick(float64(6 * t))
+		l.Apply(&ev)
+	}
+	ev := state(720, 1, event.StateEstablished)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Apply(&ev)
+		if got := len(l.Snapshot(0).Pools); got != 2000 {
+			b.Fatalf("%d pools, want 2000", got)
+		}
+	}
+}
+
+// BenchmarkSnapshotUnchanged is the cost of a picture that is there already.
+func BenchmarkSnapshotUnchanged(b *testing.B) {
+	l := fullLedger()
+	l.Snapshot(sec(100))
+	b.ReportAllocs()
+	at := sec(100)
+	for b.Loop() {
+		at++
+		l.Snapshot(at)
 	}
 }
 

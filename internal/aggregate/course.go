@@ -166,6 +166,9 @@ func (l *Ledger) drew(ls *lease, ev *event.Event) {
 	}
 	p := l.pools.at(ls.home - 1)
 	p.used = l.now
+	if p.leases > 1 { // else it was asked for a course a moment ago
+		l.grantCourse(ls.home - 1)
+	}
 	l.stakeOf(ls.home-1, ls).allocations++
 	if c := p.course; c != nil {
 		c.allocations++

@@ -113,13 +113,18 @@ func (l *Ledger) insert(acc uint32, el *event.Lease, at event.Time) bool {
 	return true
 }
 
-// revise makes a known lease what el says, unless something newer is known.
+// revise makes a known lease what el says, unless something newer is known; then
+// only an owner who is known better counts.
 func (l *Ledger) revise(slot uint32, el *event.Lease, at event.Time) bool {
 	ls := l.leases.at(slot)
-	if at < ls.changed {
+	if at < ls.changed && el.Owner.Confidence <= ls.confidence {
 		return false
 	}
 	acc := l.betterAccount(ls, el)
+	if at < ls.changed {
+		l.move(slot, ls.position, ls.condition, acc)
+		return false
+	}
 	ls.changed = at
 	where, how := positionOf(el), conditionOf(el)
 	if acc == ls.account && where == ls.position {
