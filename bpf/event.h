@@ -85,6 +85,7 @@ enum pw_flag {
 	PW_REUSEPORT = 4,
 	PW_V6ONLY = 8,
 	PW_AT_EXIT = 16, /* the end of the system call will tell the allocation */
+	PW_TIMESTAMPS = 32, /* a TIME_WAIT whose connection used TCP timestamps */
 };
 
 /* Counters of struct pw_drops' array; the order is that of loss.go. */
