@@ -21,6 +21,9 @@ func (t *Tracer) everySecond() {
 	if err := t.rings.refusals.poll(at, t.push); err != nil {
 		t.log.Warn("poll", zap.Error(err))
 	}
+	if err := t.accepted.tell(at, t.push); err != nil {
+		t.log.Warn("poll", zap.Error(err))
+	}
 	t.watchTimers()
 	if c := t.rings.countdown; c != nil {
 		if err := c.tell(at, t.push); err != nil {

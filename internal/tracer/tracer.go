@@ -26,8 +26,10 @@ type Tracer struct {
 	losses  *losses
 	names   *namer
 	spaces  *namespaces
-	rounds  rounds
-	tick    tick
+	// accepted tells the counts of accepted sockets.
+	accepted *acceptedNews
+	rounds   rounds
+	tick     tick
 
 	// queue are events that wait for room in Read's dst.
 	queue  []event.Event
@@ -71,6 +73,9 @@ func attach(o Options) (Support, *probes, error) {
 		return support, nil, fmt.Errorf("open tracer: the kernel has no BTF (CONFIG_DEBUG_INFO_BTF): %w", ErrUnsupported)
 	}
 	support.BTF = true
+	if err := support.readRules(); err != nil {
+		return support, nil, fmt.Errorf("open tracer: %w", err)
+	}
 	if missing := support.Missing; len(missing) > 0 {
 		support.Advice = "run as root, or with " + strings.Join(missing, ", ")
 		return support, nil, fmt.Errorf("open tracer: missing %s: %w", strings.Join(missing, ", "), ErrPermission)
@@ -116,6 +121,7 @@ func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer,
 	t := &Tracer{
 		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: hz,
 		losses: newLosses(p), timerLimit: timerLimit, names: newNamer(p, o), spaces: newNamespaces(),
+		accepted: newAcceptedNews(p),
 	}
 	if !p.attached["pw_timer_cancel"] {
 		r.countdown = newCountdown(p)
