@@ -19,7 +19,7 @@ const (
 	KindOwner                      // a process exec'd, exited, was named
 	KindLost                       // something did not reach the stream
 	KindCorrection                 // the stream was wrong; this is what holds
-	KindTick                       // time passed; at least once a second
+	KindTick                       // what happened up to here has been told; once a second
 	KindAccepted                   // how many accepted sockets a listen port has
 )
 

@@ -29,18 +29,31 @@ func (n *acceptedNews) tell(now event.Time, tell func(event.Event)) error {
 		return err
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(counts), compareAccepted) {
-		count := counts[key]
-		if told := n.told[key]; told.Live == count.Live && told.TimeWait == count.TimeWait {
-			continue
-		}
-		n.told[key] = count
-		tell(event.Event{Kind: event.KindAccepted, Time: now, Accepted: &event.Accepted{
-			NetNS: key.Netns, Device: key.Device, Port: key.Port,
-			// One CPU may see the end of a socket before another its beginning.
-			Live: int(max(count.Live, 0)), TimeWait: int(max(count.TimeWait, 0)),
-		}})
+		n.tellCount(key, counts[key], now, tell)
 	}
 	return nil
+}
+
+// tellPort tells the count of one port at once; where sockets are bound to a
+// device, the next second does.
+func (n *acceptedNews) tellPort(netns uint32, port uint16, now event.Time, tell func(event.Event)) {
+	key := bpfPwAcceptedKey{Netns: netns, Port: port}
+	var count bpfPwAcceptedCount
+	if n.counts.Lookup(key, &count) == nil {
+		n.tellCount(key, count, now, tell)
+	}
+}
+
+func (n *acceptedNews) tellCount(key bpfPwAcceptedKey, count bpfPwAcceptedCount, now event.Time, tell func(event.Event)) {
+	if told := n.told[key]; told.Live == count.Live && told.TimeWait == count.TimeWait {
+		return
+	}
+	n.told[key] = count
+	tell(event.Event{Kind: event.KindAccepted, Time: now, Accepted: &event.Accepted{
+		NetNS: key.Netns, Device: key.Device, Port: key.Port,
+		// One CPU may see the end of a socket before another its beginning.
+		Live: int(max(count.Live, 0)), TimeWait: int(max(count.TimeWait, 0)),
+	}})
 }
 
 func compareAccepted(a, b bpfPwAcceptedKey) int {

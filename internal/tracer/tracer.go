@@ -34,8 +34,10 @@ type Tracer struct {
 	// queue are events that wait for room in Read's dst.
 	queue  []event.Event
 	handed int // of the queue, from the front
-	// second is when the once-a-second work was last done.
+	// second is when the once-a-second work was last done, ticks are those that
+	// are to tell of it.
 	second time.Time
+	ticks  []event.Time
 	stats  counters
 	// timers is how many timers the kernel side has seen stop; timerLimit is
 	// the constant, but for tests.
@@ -151,6 +153,7 @@ func (t *Tracer) Read(ctx context.Context, dst []event.Event) (int, error) {
 // read does one round of the reader's work.
 func (t *Tracer) read(ctx context.Context, dst []event.Event) (int, error) {
 	t.everySecond()
+	t.tellTicks()
 	t.walkResults(ctx)
 	t.names.drain(bootNow(), t.push)
 	if len(t.queue) > 0 {
@@ -193,6 +196,10 @@ func (t *Tracer) look(ev *event.Event) {
 		t.spreadExit(ev)
 		return
 	}
+	if ev.From == event.StateListen {
+		// What the listener leaves behind holds its port from here on.
+		t.accepted.tellPort(ev.Lease.NetNS, ev.Lease.Local.Port(), ev.Time, t.push)
+	}
 	inode, owner := subject(ev)
 	if owner != nil {
 		t.names.meet(owner)
@@ -200,9 +207,10 @@ func (t *Tracer) look(ev *event.Event) {
 	if inode == 0 || !t.spaces.met(inode, ev.NamespaceRange) {
 		return
 	}
-	if owner != nil {
-		t.spaces.locate(inode, threadPath(owner, ev.Thread))
+	if t.spaces.readLimits(inode, ev.Time, t.push) || owner == nil {
+		return
 	}
+	t.spaces.locate(inode, threadPath(owner, ev.Thread))
 	t.spaces.readLimits(inode, ev.Time, t.push)
 }
 
