@@ -61,6 +61,20 @@ func (l *Ledger) accountFor(p party) (uint32, bool) {
 	return l.openAccount(key, &want), true
 }
 
+// accountOfFamily is the account beside one that differs in the family only; 0
+// is any family.
+func (l *Ledger) accountOfFamily(acc uint32, f event.Family) uint32 {
+	a := l.accounts.at(acc)
+	if f == 0 || f == a.family {
+		return acc
+	}
+	want := account{owner: a.owner, namespace: a.namespace, protocol: a.protocol, family: f}
+	if i, ok := l.accounts.byKey[keyOf(&want)]; ok {
+		return i
+	}
+	return l.openAccount(keyOf(&want), &want)
+}
+
 func (l *Ledger) openAccount(key accountKey, want *account) uint32 {
 	i := l.accounts.put()
 	owner := l.owners.at(want.owner)

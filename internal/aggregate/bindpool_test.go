@@ -169,3 +169,33 @@ func TestBindPoolOwners(t *testing.T) {
 		t.Errorf("owners = %s", got)
 	}
 }
+
+// Accepted sockets are at the address of their listener, if it had one.
+func TestAcceptedSocketsHaveTheirListenersAddress(t *testing.T) {
+	children := event.Event{Kind: event.KindAccepted, Time: sec(2), Accepted: &event.Accepted{NetNS: hostNS, Port: 40001, Live: 1}}
+	listens := func(local string) event.Event { return allocate(1, inState(bound(1, local), event.StateListen)) }
+	tests := []struct {
+		name   string
+		events []event.Event
+		want   int // ports in use at 10.0.0.2, its own among them
+	}{
+		{"of a listener at another address", []event.Event{listens("10.0.0.1:40001"), children, release(3, 1, event.CauseClosed)}, 1},
+		{"of a listener at this one", []event.Event{listens("10.0.0.2:40001"), children, release(3, 1, event.CauseClosed)}, 2},
+		{"of a listener at any: they may be here", []event.Event{listens("0.0.0.0:40001"), children, release(3, 1, event.CauseClosed)}, 2},
+		{"of a listener that nobody saw", []event.Event{children}, 2},
+		{
+			"of two listeners in turn", []event.Event{
+				listens("10.0.0.1:40001"), children, release(3, 1, event.CauseClosed), allocate(4, inState(bound(2, "10.0.0.3:40001"), event.StateListen)),
+				children, release(5, 2, event.CauseClosed),
+			}, 2,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := stream(event.PoisonWhileBound, append([]event.Event{allocate(1, asked(9, "10.0.0.2:40000"))}, tt.events...)...).Snapshot(0)
+			if got := the(t, s, "bind0 10.0.0.2").InUse; got != tt.want {
+				t.Errorf("in use = %d, want %d", got, tt.want)
+			}
+		})
+	}
+}

@@ -57,10 +57,12 @@ func (l *Ledger) changeState(ev *event.Event) {
 	if ev.Lease.Local.Addr().IsValid() || to.state == event.StateBound {
 		at.remote = endpointOf(ev.Lease.Remote)
 	}
-	if at == ls.position {
+	// An IPv6 socket may turn to IPv4, and back.
+	acc := l.accountOfFamily(ls.account, ev.Lease.Family)
+	if at == ls.position && acc == ls.account {
 		l.restate(slot, to)
 	} else {
-		l.move(slot, at, to, ls.account)
+		l.move(slot, at, to, acc)
 	}
 }
 

@@ -41,7 +41,7 @@ type poolModel struct {
 	rule     event.Poison
 	onePass  bool
 	limits   map[uint32]event.Limits
-	accepted map[event.Accepted]bool // of the counts: who, with Live and TimeWait
+	accepted map[event.Accepted]*event.Lease // the one listener of those that were counted, nil if not known
 	poisoned map[modelPort]bool
 	leases   map[modelPort][]event.Lease
 	now      event.Time
@@ -65,9 +65,6 @@ func (m *poolModel) observe(l *Ledger, ev *event.Event) {
 	if ev.Kind == event.KindLimits {
 		m.limits[ev.Limits.NetNS] = *ev.Limits
 	}
-	if ev.Kind == event.KindAccepted {
-		m.accept(*ev.Accepted)
-	}
 	clear(m.leases)
 	occupied, bound := map[modelPort]bool{}, map[modelPort]bool{}
 	for i := range l.leases.next {
@@ -81,6 +78,9 @@ func (m *poolModel) observe(l *Ledger, ev *event.Event) {
 			occupied[at] = true
 			bound[at] = bound[at] || el.Origin != event.OriginConnect
 		}
+	}
+	if ev.Kind == event.KindAccepted {
+		m.accept(*ev.Accepted)
 	}
 	for a := range m.accepted {
 		occupied[modelPort{a.NetNS, a.Port}], bound[modelPort{a.NetNS, a.Port}] = true, true
@@ -98,13 +98,29 @@ func (m *poolModel) observe(l *Ledger, ev *event.Event) {
 }
 
 func (m *poolModel) accept(a event.Accepted) {
-	for old := range m.accepted {
+	var before *event.Lease
+	again := false
+	for old, listener := range m.accepted {
 		if old.NetNS == a.NetNS && old.Device == a.Device && old.Port == a.Port {
 			delete(m.accepted, old)
+			before, again = listener, true
 		}
 	}
-	if a.Live+a.TimeWait > 0 {
-		m.accepted[a] = true
+	if a.Live+a.TimeWait == 0 {
+		return
+	}
+	m.accepted[a] = before
+	for _, el := range m.leases[modelPort{a.NetNS, a.Port}] {
+		if el.State != event.StateListen || el.Device != a.Device || el.Protocol != event.TCP {
+			continue
+		}
+		same := before != nil && before.Local == el.Local && before.V6Only == el.V6Only
+		if el.Local.Addr().IsUnspecified() || again && !same {
+			m.accepted[a] = nil
+			return
+		}
+		m.accepted[a] = &el
+		before, again = &el, true
 	}
 }
 
@@ -208,7 +224,10 @@ func (m *poolModel) standing(p *Pool, port uint16) (held, waiting bool) {
 			held = true
 		}
 	}
-	for a := range m.accepted {
+	for a, listener := range m.accepted {
+		if listener != nil && !overlap(p, listener) {
+			continue
+		}
 		if p.Protocol == event.TCP && a.NetNS == p.NetNS && a.Port == port && (a.Device == 0 || p.Device == 0 || a.Device == p.Device) {
 			held = held || a.Live > 0
 			waiting = waiting || a.TimeWait > 0
@@ -274,7 +293,7 @@ func play(t *testing.T, seed uint64, start event.Start, script func(*rand.Rand) 
 	rng := rand.New(rand.NewPCG(seed, 7))
 	m := &poolModel{
 		rule: start.Poison, onePass: start.OwnRangeInOnePass, limits: map[uint32]event.Limits{}, leases: map[modelPort][]event.Lease{},
-		accepted: map[event.Accepted]bool{}, poisoned: map[modelPort]bool{}, series: map[string][]sample{}, attempts: map[string]uint64{},
+		accepted: map[event.Accepted]*event.Lease{}, poisoned: map[modelPort]bool{}, series: map[string][]sample{}, attempts: map[string]uint64{},
 	}
 	watched, l := New(Options{}), New(Options{})
 	opening := event.Event{Kind: event.KindStart, Time: sec(1), Start: &start}

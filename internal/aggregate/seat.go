@@ -20,6 +20,17 @@ type seat struct {
 	next    uint32 // on the same port, plus one
 	leases  int32
 	waiting int32 // of them in TIME_WAIT
+	// children is the address of accepted sockets, if their listeners had but
+	// one: the zero value if that is not known.
+	children place
+}
+
+// blocks is place.blocks, for accepted sockets at the address that they have.
+func (s *seat) blocks(want *place) bool {
+	if s.kind == seatAccepted && s.children.kind != 0 {
+		return s.children.blocks(want)
+	}
+	return s.place.blocks(want)
 }
 
 // place is what tells the seats of a port apart.
@@ -151,6 +162,26 @@ func (l *Ledger) standingOf(b *bucket, p *pool, but uint32) standing {
 	return worst
 }
 
+// childrenOf is the address of a port's accepted sockets, now that they were
+// counted: that of the listener which is there. One that listens on any address,
+// or on another one than before, leaves it unknown.
+func (l *Ledger) childrenOf(b *bucket, s *seat, first bool) place {
+	known := s.children
+	for next := b.oldest; next != 0; {
+		ls := l.leases.at(next - 1)
+		next = ls.newer
+		if ls.state != event.StateListen || ls.device != s.device {
+			continue
+		}
+		at := l.buckets.seats.at(ls.seat - 1).place
+		if at.wild || !first && at != known {
+			return place{}
+		}
+		known, first = at, false
+	}
+	return known
+}
+
 // setAccepted books how many accepted sockets a listen port has.
 func (l *Ledger) setAccepted(a *event.Accepted) {
 	if a == nil {
@@ -172,7 +203,9 @@ func (l *Ledger) setAccepted(a *event.Accepted) {
 	seat := l.seatFor(i, place{kind: seatAccepted, device: a.Device})
 	s := l.buckets.seats.at(seat)
 	had := s.leases
-	l.occupy(seat, live+waiting-had, waiting-s.waiting)
+	l.occupy(seat, -had, -s.waiting)
+	s.children = l.childrenOf(b, s, had == 0)
+	l.occupy(seat, live+waiting, waiting)
 	switch {
 	case had == 0 && s.leases > 0:
 		b.binders++
