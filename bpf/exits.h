@@ -158,24 +158,6 @@ static __always_inline void refuse_connect(const struct sock *sk, const struct a
 	refuse(&f);
 }
 
-/* connect() failed, or ended a connection, on a socket that keeps its port: only
- * after the state has changed does the kernel widen its address again. */
-static __always_inline void widen_bound(const struct sock *sk, struct pw_lease *lease)
-{
-	__u8 local[16], remote[16], family;
-
-	if (lease->word.state != PW_STATE_BOUND)
-		return;
-	family = read_addrs(sk, local, remote, 0);
-	if (!__builtin_memcmp(local, lease->local_addr, sizeof(local)) && family == lease->family)
-		return;
-	lease->family = family;
-	__builtin_memcpy(lease->local_addr, local, sizeof(local));
-	lease->remote_port = 0;
-	lease->changed = bpf_ktime_get_boot_ns();
-	tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND, 0);
-}
-
 /* What came of a connect() whose caller was noted. */
 static __always_inline void end_connect(const struct sock *sk, struct pw_lease *lease, __u64 cookie,
 					long ret)
@@ -189,8 +171,8 @@ static __always_inline void end_connect(const struct sock *sk, struct pw_lease *
 		end_udp_connect(sk, lease, ret);
 	else if (take_port(sk, lease) && claim(lease, cookie))
 		tell_allocation(sk, lease, 0);
-	else
-		widen_bound(sk, lease);
+	else if (lease->word.state == PW_STATE_BOUND && move_bound(sk, lease))
+		tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND, 0);
 }
 
 /* connect() is over. What port came of it is told with the thread's name. */

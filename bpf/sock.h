@@ -110,6 +110,24 @@ static __always_inline __u8 read_addrs(const struct sock *sk, __u8 local[16], __
 	return 4;
 }
 
+/* The same of a socket without a far end, on which a connection that came to
+ * nothing may have left one. */
+static __always_inline __u8 read_local_addr(const struct sock *sk, __u8 local[16])
+{
+	__u32 *l = (__u32 *)local;
+
+	if (PROBE(sk, skc_family) == AF_INET) {
+		l[0] = PROBE(sk, skc_rcv_saddr);
+		l[1] = l[2] = l[3] = 0;
+		return 4;
+	}
+	BPF_CORE_READ_INTO((struct in6_addr *)local, sk, __sk_common.skc_v6_rcv_saddr);
+	if (!is_mapped(l))
+		return 6;
+	unmap(l);
+	return 4;
+}
+
 /* The socket's own range, IP_LOCAL_PORT_RANGE; 0-0 if it has none. */
 static __always_inline void read_sock_range(const struct sock *sk, __u16 *low, __u16 *high)
 {

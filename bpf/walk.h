@@ -304,5 +304,8 @@ static __always_inline void walk_file(struct seq_file *seq, struct sock *sk,
 	if (!known)
 		return;
 	known->word.walk = (__u16)pw_walk;
+	/* shutdown() of a connection that is being made widens the address too */
+	if (known->word.state == PW_STATE_BOUND && move_bound(sk, known))
+		write_row(seq, sk, known, PW_STATE_BOUND);
 	name_holder(seq, sk, known, task);
 }
