@@ -9,6 +9,8 @@ import (
 
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
+	"github.com/portwatch/portwatch/internal/tracer/sockdiag"
+	"github.com/portwatch/portwatch/internal/verify"
 )
 
 // scriptedKernel tells the events of a scenario.
@@ -18,6 +20,10 @@ func scriptedKernel(name string) (kernel, error) {
 		return tellingKernel(outage()), nil
 	case "quiet":
 		return tellingKernel([]event.Event{startEvent(), {Kind: event.KindTick, Time: at(1)}}), nil
+	case "agrees":
+		return comparedKernel(event.StateEstablished), nil
+	case "differs":
+		return comparedKernel(event.StateCloseWait), nil
 	case "hangs":
 		return tellingKernel(nil), nil
 	case "refused":
@@ -37,6 +43,34 @@ func tellingKernel(events []event.Event) kernel {
 		open:  func(context.Context, watchOptions) (watcher, error) { return &script{events: events}, nil },
 		probe: func(context.Context, probeOptions) (fields.DoctorReport, error) { return healthy(), nil },
 	}
+}
+
+// comparedKernel tells of one connection, and lists it in a state of its own.
+func comparedKernel(listed event.State) kernel {
+	told := connected(1, process(4123, "sync-worker"))
+	told.State = event.StateEstablished
+	events := []event.Event{
+		startEvent(),
+		{Kind: event.KindNetNS, Time: at(0), Namespace: &event.Namespace{NetNS: hostNS, Cookie: 1, Name: "host"}},
+		{Kind: event.KindCorrection, Time: at(0), Correction: event.CorrectionBegin},
+		{Kind: event.KindCorrection, Time: at(0.01), Correction: event.CorrectionHolds, Lease: told},
+		{Kind: event.KindCorrection, Time: at(0.02), Correction: event.CorrectionEnd},
+	}
+	for second := range 5 {
+		events = append(events, event.Event{Kind: event.KindTick, Time: at(float64(second + 1))})
+	}
+	k := tellingKernel(events)
+	began := at(0)
+	k.sockets = func(context.Context) (*verify.Picture, error) {
+		began += 1e9
+		return &verify.Picture{
+			Began: began, Ended: began + 1e6, Namespaces: map[uint32]bool{hostNS: true}, BoundListed: true,
+			Sockets: []verify.Socket{{NetNS: hostNS, Socket: sockdiag.Socket{
+				Protocol: event.TCP, Family: event.IPv4, State: listed, Cookie: 1, Local: told.Local, Remote: told.Remote,
+			}}},
+		}, nil
+	}
+	return k
 }
 
 func refusingKernel(err error) kernel {

@@ -18,14 +18,25 @@ import (
 // The arithmetic against the kernel: whatever happened in a namespace, headroom
 // is how many further requests the kernel grants before it refuses.
 func TestHeadroomIsWhatSucceeds(t *testing.T) {
-	b := openLab(t)
-	for i := range uint64(*cases) {
-		t.Run(fmt.Sprintf("seed=%d", *seed+i), func(t *testing.T) {
-			r := b.room(t)
-			e := newExperiment(r, rand.New(rand.NewPCG(*seed+i, 1)))
-			e.prepare()
-			e.measure()
-		})
+	inBatches(t, *cases, 50, func(t *testing.T, from, to uint64) {
+		b := openLab(t, int(to-from))
+		for i := from; i < to; i++ {
+			t.Run(fmt.Sprintf("seed=%d", i), func(t *testing.T) {
+				e := newExperiment(b.room(t), rand.New(rand.NewPCG(i, 1)))
+				e.prepare()
+				e.measure()
+			})
+		}
+	})
+}
+
+// inBatches runs so many seeds, some at a time with one lab.
+func inBatches(t *testing.T, all, atOnce int, run func(t *testing.T, from, to uint64)) {
+	t.Helper()
+	end := *seed + uint64(all)
+	for from := *seed; from < end; from += uint64(atOnce) {
+		to := min(end, from+uint64(atOnce))
+		t.Run(fmt.Sprintf("seeds=%d-%d", from, to-1), func(t *testing.T) { run(t, from, to) })
 	}
 }
 
@@ -287,7 +298,7 @@ func describe(p *aggregate.Pool) string {
 // without any event: an audit finds out, and only from then on connect() is
 // expected to take it over.
 func TestAuditTellsWhatBecameReusable(t *testing.T) {
-	b := openLab(t)
+	b := openLab(t, 1)
 	r := b.room(t)
 	r.ns.SetRange(40000, 40009)
 	r.ns.Sysctl("net.ipv4.tcp_tw_reuse", "1")

@@ -31,22 +31,31 @@ func TestMain(m *testing.M) { tracertest.Main(m) }
 // patience bounds every wait: what is not seen by then is not seen.
 const patience = 20 * time.Second
 
-// lab is a ledger that watches the whole host, live. Each test works in
-// namespaces of its own.
+// lab is a ledger that watches a number of private namespaces, live, and nothing
+// else: what others do on the host is none of a test's business.
 type lab struct {
-	whole    *testing.T
 	tracer   *tracer.Tracer
 	ledger   *aggregate.Ledger
 	verifier *verify.Verifier
+	rooms    []uint32         // the namespaces' inodes
+	free     []*tracertest.NS // not given to a room yet
 	batch    []event.Event
 	now      event.Time // of the newest tick
 	marks    int
 }
 
-func openLab(t *testing.T) *lab {
+// openLab makes the namespaces and opens a tracer on them. They live as long as
+// the test: no inode is used again meanwhile.
+func openLab(t *testing.T, rooms int) *lab {
 	t.Helper()
 	tracertest.RequireRoot(t)
-	source, err := tracer.Open(t.Context(), tracer.Options{})
+	b := &lab{ledger: aggregate.New(aggregate.Options{}), batch: make([]event.Event, 256)}
+	for range rooms {
+		ns := tracertest.PrivateNetNS(t)
+		b.free = append(b.free, ns)
+		b.rooms = append(b.rooms, ns.Inode())
+	}
+	source, err := tracer.Open(t.Context(), tracer.Options{NetNS: b.rooms})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +64,7 @@ func openLab(t *testing.T) *lab {
 			t.Error(err)
 		}
 	})
-	b := &lab{whole: t, tracer: source, ledger: aggregate.New(aggregate.Options{}), batch: make([]event.Event, 256)}
-	b.verifier = verify.New(b.ledger)
+	b.tracer, b.verifier = source, verify.New(b.ledger)
 	b.until(t, "a complete picture", func(*event.Event) bool { return b.ledger.Snapshot(0).Complete })
 	return b
 }
@@ -91,11 +99,11 @@ type room struct {
 	sentinel *tracertest.Actor
 }
 
-// room makes a namespace that lives as long as the lab: an inode that is used
-// again within a second is nothing that a test of the arithmetic should meet.
+// room takes one of the lab's namespaces.
 func (b *lab) room(t *testing.T) *room {
 	t.Helper()
-	ns := tracertest.PrivateNetNS(b.whole)
+	ns := b.free[0]
+	b.free = b.free[1:]
 	return &room{T: t, lab: b, ns: ns, sentinel: tracertest.StartActor(t, ns, "sentinel")}
 }
 
@@ -183,13 +191,13 @@ func (r *room) pool(s *aggregate.Snapshot, request aggregate.Request, local neti
 	return nil
 }
 
-// verify runs both passes and returns what came of them.
-func (b *lab) verify(t *testing.T, only ...uint32) verify.Report {
+// verify runs both passes over all rooms and returns what came of them.
+func (b *lab) verify(t *testing.T) verify.Report {
 	t.Helper()
 	for {
 		at := b.now
 		if b.verifier.Due(at) {
-			p, err := verify.List(t.Context(), only...)
+			p, err := verify.List(t.Context(), b.rooms...)
 			if err != nil {
 				t.Fatal(err)
 			}
