@@ -150,7 +150,7 @@ func startEvent() event.Event {
 	return event.Event{Kind: event.KindStart, Time: at(0), Start: &event.Start{
 		Host: "prod-17", BootID: "5b0e", Kernel: "6.18.5", Mode: event.ModeTracepoint, TickHz: 250,
 		WallNano:    time.Date(2026, 11, 20, 9, 14, 0, 0, time.UTC).UnixNano(),
-		Unavailable: []string{"search_seconds"},
+		Unavailable: []string{"search_seconds"}, Poison: event.PoisonWhileBound,
 	}}
 }
 
@@ -206,7 +206,8 @@ func aftermath(worker, nginx event.Owner) []event.Event {
 	dns.Family = event.IPv6
 	refusal := &event.Failure{
 		Operation: event.OperationConnect, Errno: event.EADDRNOTAVAIL, Reason: event.ReasonPoolExhausted, NetNS: hostNS,
-		Protocol: event.TCP, Family: event.IPv4, Owner: nginx, Remote: netip.MustParseAddrPort("10.0.0.5:443"),
+		Protocol: event.TCP, Family: event.IPv4, Owner: nginx,
+		Local: netip.MustParseAddrPort("10.20.3.17:0"), Remote: netip.MustParseAddrPort("10.0.0.5:443"),
 		Count: 40, First: at(2.3), Last: at(2.4),
 	}
 	closing := connected(1450, event.Owner{})

@@ -106,6 +106,20 @@ func (p *Pool) UsedRatio() (float64, bool) {
 	return 1 - float64(p.HeadroomLow)/float64(p.Capacity), true
 }
 
+// Level is how urgent the pool is: "critical" if it was refusing within the last
+// minute, "warning" past the cliff or at 70 % and more, else "unknown", because
+// nothing says yet where it is heading.
+func (p *Pool) Level() string {
+	ratio, known := p.UsedRatio()
+	switch {
+	case p.Minute.Refusals > 0:
+		return "critical"
+	case p.Cliff == CliffPassed || known && ratio >= 0.7:
+		return "warning"
+	}
+	return "unknown"
+}
+
 func (l *Ledger) poolRows(at event.Time) []Pool {
 	rows := make([]Pool, 0, l.pools.courses)
 	var held map[uint32][]PoolOwner
@@ -193,6 +207,8 @@ func (l *Ledger) cliff(p *pool, sp *span) Cliff {
 		return CliffUnknown
 	case sp.preferred-sp.lostPreferred-p.counts.preferred+p.counts.preferredReusable <= 0:
 		return CliffPassed
+	case l.start.Poison == event.PoisonUnknown: // poisoned ports may have used them up
+		return CliffUnknown
 	}
 	return CliffAhead
 }
