@@ -48,13 +48,23 @@ type Side struct {
 	Local, Remote netip.AddrPort
 }
 
-// name is what tells sockets apart: a mini-socket bears the cookie of the socket
-// that it was, which may be there beside it with another port.
+// name is what tells sockets apart. A mini-socket bears the cookie of the socket
+// that it was, which may be there beside it, or leave another one: its addresses
+// never change and belong to its name.
 type name struct {
-	netns    uint32
-	protocol event.Protocol
-	cookie   uint64
-	waits    bool
+	netns         uint32
+	protocol      event.Protocol
+	cookie        uint64
+	waits         bool
+	local, remote netip.AddrPort // of a mini-socket
+}
+
+func nameOf(netns uint32, p event.Protocol, cookie uint64, s Side) name {
+	n := name{netns: netns, protocol: p, cookie: cookie}
+	if s.State == event.StateTimeWait {
+		n.waits, n.local, n.remote = true, s.Local, s.Remote
+	}
+	return n
 }
 
 // comparison is one pass.
@@ -81,7 +91,7 @@ func compare(l *aggregate.Ledger, p *Picture) (differences []Difference, checked
 	}
 	for el := range l.Leases {
 		if p.Namespaces[el.NetNS] {
-			c.leases[name{el.NetNS, el.Protocol, el.ID.Cookie, el.State == event.StateTimeWait}] = el
+			c.leases[nameOf(el.NetNS, el.Protocol, el.ID.Cookie, sideOf(&el))] = el
 		}
 	}
 	for a := range l.AcceptedPorts {
@@ -106,20 +116,18 @@ func (c *comparison) socket(s *Socket) {
 	if s.Local.Port() == 0 || s.State == event.StateSynRecv || s.State == event.StateNewSynRecv {
 		return
 	}
-	n := name{s.NetNS, s.Protocol, s.Cookie, s.State == event.StateTimeWait}
+	kernel := Side{State: s.State, Substate: s.Substate, Local: s.Local, Remote: s.Remote}
+	if s.Remote.Port() == 0 { // the rest of a connection that is over
+		kernel.Remote = netip.AddrPort{}
+	}
+	n := nameOf(s.NetNS, s.Protocol, s.Cookie, kernel)
 	el, known := c.leases[n]
 	delete(c.leases, n)
 	if !known && c.wasAccepted(s) {
 		return
 	}
 	c.checked++
-	d := Difference{
-		Kind: Missing, NetNS: s.NetNS, Protocol: s.Protocol, Cookie: s.Cookie,
-		Kernel: Side{State: s.State, Substate: s.Substate, Local: s.Local, Remote: s.Remote},
-	}
-	if s.Remote.Port() == 0 { // the rest of a connection that is over
-		d.Kernel.Remote = netip.AddrPort{}
-	}
+	d := Difference{Kind: Missing, NetNS: s.NetNS, Protocol: s.Protocol, Cookie: s.Cookie, Kernel: kernel}
 	if known {
 		d.Kind, d.Ledger = StateDiffers, sideOf(&el)
 		c.leaveOut(&d)

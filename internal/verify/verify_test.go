@@ -164,6 +164,11 @@ func TestRule(t *testing.T) {
 			trial{before: []event.Event{at(event.KindAllocate, 2, elsewhere)}},
 			verify.Report{},
 		},
+		{
+			"two mini-sockets that one socket left",
+			trial{before: both[1:2], first: twins(waiting), second: twins(waiting)},
+			verify.Report{Checked: 2, Missing: 1},
+		},
 		{"bound and nothing else", trial{before: []event.Event{at(event.KindAllocate, 2, bound)}}, verify.Report{Checked: 1, Extra: 1}},
 		{
 			"bound and nothing else, on a kernel that does not list it",
@@ -182,6 +187,12 @@ func TestRule(t *testing.T) {
 			}
 		})
 	}
+}
+
+func twins(el event.Lease) []verify.Socket {
+	other := el
+	other.Remote = netip.MustParseAddrPort("10.0.0.6:443")
+	return []verify.Socket{listed(el), listed(other)}
 }
 
 func requests() []verify.Socket { return []verify.Socket{listed(lease(9, event.StateSynRecv))} }
