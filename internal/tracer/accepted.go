@@ -29,13 +29,17 @@ func (n *acceptedNews) tell(now event.Time, tell func(event.Event)) error {
 		return err
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(counts), compareAccepted) {
-		n.tellCount(key, counts[key], now, tell)
+		count := counts[key]
+		if told := n.told[key]; told.Live != count.Live || told.TimeWait != count.TimeWait {
+			n.tellCount(key, count, now, tell)
+		}
 	}
 	return nil
 }
 
-// tellPort tells the count of one port at once; where sockets are bound to a
-// device, the next second does.
+// tellPort tells the count of one port at once, whether it has changed or not:
+// whose sockets they are can be seen only while the listener is there. Where
+// sockets are bound to a device, the next second tells.
 func (n *acceptedNews) tellPort(netns uint32, port uint16, now event.Time, tell func(event.Event)) {
 	key := bpfPwAcceptedKey{Netns: netns, Port: port}
 	var count bpfPwAcceptedCount
@@ -45,9 +49,6 @@ func (n *acceptedNews) tellPort(netns uint32, port uint16, now event.Time, tell 
 }
 
 func (n *acceptedNews) tellCount(key bpfPwAcceptedKey, count bpfPwAcceptedCount, now event.Time, tell func(event.Event)) {
-	if told := n.told[key]; told.Live == count.Live && told.TimeWait == count.TimeWait {
-		return
-	}
 	n.told[key] = count
 	tell(event.Event{Kind: event.KindAccepted, Time: now, Accepted: &event.Accepted{
 		NetNS: key.Netns, Device: key.Device, Port: key.Port,
