@@ -183,6 +183,7 @@ func TestAcceptedSocketsHaveTheirListenersAddress(t *testing.T) {
 		{"of a listener at this one", []event.Event{listens("10.0.0.2:40001"), children, release(3, 1, event.CauseClosed)}, 2},
 		{"of a listener at any: they may be here", []event.Event{listens("0.0.0.0:40001"), children, release(3, 1, event.CauseClosed)}, 2},
 		{"of a listener that nobody saw", []event.Event{children}, 2},
+		{"of a listener that is told after them", []event.Event{children, listens("10.0.0.1:40001"), release(3, 1, event.CauseClosed)}, 1},
 		{
 			"of two listeners in turn", []event.Event{
 				listens("10.0.0.1:40001"), children, release(3, 1, event.CauseClosed), allocate(4, inState(bound(2, "10.0.0.3:40001"), event.StateListen)),

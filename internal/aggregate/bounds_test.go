@@ -147,12 +147,12 @@ func TestSnapshotIsCached(t *testing.T) {
 	if l.Snapshot(sec(2)) != first {
 		t.Error("an unchanged ledger made a second snapshot of one moment")
 	}
-	quiet := l.Snapshot(sec(50))
-	later := l.Snapshot(sec(60))
-	if &quiet.Owners[0] != &later.Owners[0] || later.At != sec(60) {
+	quiet := l.Snapshot(sec(70))
+	later := l.Snapshot(sec(80))
+	if &quiet.Owners[0] != &later.Owners[0] || later.At != sec(80) {
 		t.Error("a quiet ledger built its rows anew")
 	}
-	if quiet.Owners[0].RecentAllocations != 0 || first.Owners[0].RecentAllocations != 1 {
+	if quiet.Owners[0].Minute.Allocations != 0 || l.Snapshot(0).Owners[0].Minute.Allocations != 0 || first.Owners[0].Minute.Allocations != 1 {
 		t.Error("recent counts did not run out")
 	}
 	ev := allocate(61, tcp(2))

@@ -42,7 +42,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 // settled reports whether no recent count of the snapshot can change by the
 // mere passing of time.
 func (l *Ledger) settled(s *Snapshot) bool {
-	return second(l.active)+ringSeconds <= second(s.At)
+	return slotOf(l.active)+ringSlots <= slotOf(s.At)
 }
 
 func (l *Ledger) meta(at event.Time) Meta {
@@ -72,6 +72,7 @@ func (l *Ledger) leasesOf(owner uint32) int {
 func (l *Ledger) usage(a *account, at event.Time) Usage {
 	u := Usage{States: a.states, Allocations: a.allocations, Failures: a.refusals}
 	u.RecentAllocations, u.RecentFailures = a.rate.sum(at)
+	u.Second, u.Minute = a.rate.lastSecond(l.from, at), a.rate.lastMinute(l.from, at)
 	return u
 }
 

@@ -71,6 +71,7 @@ type Counters struct {
 	PoolsRefused      uint64 // lookups beyond the ranges and addresses that one namespace may have
 	PoolsUnlisted     uint64 // requests in pools beyond Options.MaxPools
 	PoolsForgotten    uint64 // small and quiet pools that made room for others
+	StakesForgotten   uint64 // parts of pools that held nothing, beyond Options.MaxLeases
 	TombsRefused      uint64 // ended leases beyond Options.MaxLeases during a resync
 }
 

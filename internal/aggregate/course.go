@@ -11,7 +11,7 @@ import (
 const (
 	slotLength   = 6 * time.Second
 	historySlots = int(10 * time.Minute / slotLength)
-	// minuteSlots cover the last minute together with the running slot.
+	// minuteSlots and the running slot cover the last minute.
 	minuteSlots = int(time.Minute / slotLength)
 )
 

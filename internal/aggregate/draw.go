@@ -7,6 +7,9 @@ func (l *Ledger) join(slot uint32) {
 	ls := l.leases.at(slot)
 	l.ripen(slot, ls)
 	l.takePort(slot)
+	if ls.state == event.StateListen && ls.seat != 0 {
+		l.meetListener(ls)
+	}
 	switch {
 	case l.countable(ls):
 		l.enterFlow(ls)
@@ -46,6 +49,9 @@ func (l *Ledger) restate(slot uint32, to condition) {
 	}
 	if now := waits(ls); now != waited {
 		l.occupy(ls.seat-1, 0, now-waited)
+	}
+	if ls.state == event.StateListen {
+		l.meetListener(ls)
 	}
 	if now := shadeOf(ls); ls.flow != 0 && now != shade && !l.bucketOf(ls).poisoned {
 		l.weigh(ls, shade, -1)

@@ -114,8 +114,9 @@ type poolTable struct {
 	stakes  slab[stake]
 	byStake map[stakeKey]uint32
 	courses int
-	slot    uint32 // of history, in which every course is
-	retired event.Time
+	slot    uint32     // of history, in which every course is
+	retired event.Time // when courses were last taken back
+	forgot  event.Time // when stakes were last forgotten before their time
 	ripens  ripening
 }
 

@@ -41,12 +41,18 @@ type poolModel struct {
 	rule     event.Poison
 	onePass  bool
 	limits   map[uint32]event.Limits
-	accepted map[event.Accepted]*event.Lease // the one listener of those that were counted, nil if not known
+	accepted map[event.Accepted]origins
 	poisoned map[modelPort]bool
 	leases   map[modelPort][]event.Lease
 	now      event.Time
 	series   map[string][]sample
 	attempts map[string]uint64
+}
+
+// origins are the listeners that accepted sockets may come from: one, or several.
+type origins struct {
+	one     *event.Lease
+	several bool
 }
 
 type modelPort struct {
@@ -83,6 +89,7 @@ func (m *poolModel) observe(l *Ledger, ev *event.Event) {
 		m.accept(*ev.Accepted)
 	}
 	for a := range m.accepted {
+		m.listen(a)
 		occupied[modelPort{a.NetNS, a.Port}], bound[modelPort{a.NetNS, a.Port}] = true, true
 	}
 	for at := range m.poisoned {
@@ -98,30 +105,30 @@ func (m *poolModel) observe(l *Ledger, ev *event.Event) {
 }
 
 func (m *poolModel) accept(a event.Accepted) {
-	var before *event.Lease
-	again := false
-	for old, listener := range m.accepted {
+	var from origins
+	for old, before := range m.accepted {
 		if old.NetNS == a.NetNS && old.Device == a.Device && old.Port == a.Port {
 			delete(m.accepted, old)
-			before, again = listener, true
+			from = before
 		}
 	}
-	if a.Live+a.TimeWait == 0 {
-		return
+	if a.Live+a.TimeWait > 0 {
+		m.accepted[a] = from
 	}
-	m.accepted[a] = before
+}
+
+// listen sees which listeners may have left a port's accepted sockets.
+func (m *poolModel) listen(a event.Accepted) {
+	from := m.accepted[a]
 	for _, el := range m.leases[modelPort{a.NetNS, a.Port}] {
 		if el.State != event.StateListen || el.Device != a.Device || el.Protocol != event.TCP {
 			continue
 		}
-		same := before != nil && before.Local == el.Local && before.V6Only == el.V6Only
-		if el.Local.Addr().IsUnspecified() || again && !same {
-			m.accepted[a] = nil
-			return
-		}
-		m.accepted[a] = &el
-		before, again = &el, true
+		other := from.one != nil && (from.one.Local != el.Local || from.one.V6Only != el.V6Only)
+		from.several = from.several || other || el.Local.Addr().IsUnspecified()
+		from.one = &el
 	}
+	m.accepted[a] = from
 }
 
 // ports are those of a pool's range that the kernel may give.
@@ -224,8 +231,8 @@ func (m *poolModel) standing(p *Pool, port uint16) (held, waiting bool) {
 			held = true
 		}
 	}
-	for a, listener := range m.accepted {
-		if listener != nil && !overlap(p, listener) {
+	for a, from := range m.accepted {
+		if from.one != nil && !from.several && !overlap(p, from.one) {
 			continue
 		}
 		if p.Protocol == event.TCP && a.NetNS == p.NetNS && a.Port == port && (a.Device == 0 || p.Device == 0 || a.Device == p.Device) {
@@ -293,7 +300,7 @@ func play(t *testing.T, seed uint64, start event.Start, script func(*rand.Rand) 
 	rng := rand.New(rand.NewPCG(seed, 7))
 	m := &poolModel{
 		rule: start.Poison, onePass: start.OwnRangeInOnePass, limits: map[uint32]event.Limits{}, leases: map[modelPort][]event.Lease{},
-		accepted: map[event.Accepted]*event.Lease{}, poisoned: map[modelPort]bool{}, series: map[string][]sample{}, attempts: map[string]uint64{},
+		accepted: map[event.Accepted]origins{}, poisoned: map[modelPort]bool{}, series: map[string][]sample{}, attempts: map[string]uint64{},
 	}
 	watched, l := New(Options{}), New(Options{})
 	opening := event.Event{Kind: event.KindStart, Time: sec(1), Start: &start}

@@ -42,8 +42,8 @@ type Pool struct {
 	// HeadroomLow is the least headroom of the last 60 s, up to 66.
 	HeadroomLow int
 
-	// What was asked for within the last 1, 10 and 60 s of event time, and
-	// since the pool is remembered.
+	// What was asked for within the last 1, 10 and 60 s of event time, each as
+	// far as its Window reaches, and since the pool is remembered.
 	Second, Recent, Minute, Total Demand
 
 	// Life is how long the sockets lived, Hold how long they kept their ports,
@@ -66,6 +66,13 @@ type Demand struct {
 // Attempts is what was given and what was refused: a full pool caps its own
 // allocations.
 func (d *Demand) Attempts() uint64 { return d.Allocations + d.Refusals }
+
+// add sums demand within the same window.
+func (d *Demand) add(other *Demand) {
+	d.Window = max(d.Window, other.Window)
+	d.Allocations += other.Allocations
+	d.Refusals += other.Refusals
+}
 
 // Spread is a median and a 95th percentile, each up to a quarter too long; 0 if
 // not known. Recent ones weigh most.
@@ -180,15 +187,7 @@ func (l *Ledger) fillDemand(row *Pool, c *course, at event.Time) {
 	row.Total = Demand{Window: time.Duration(at - l.from), Allocations: c.allocations, Refusals: c.refusals}
 	row.Recent.Window = window(l.from, at)
 	row.Recent.Allocations, row.Recent.Refusals = c.demand.sum(at)
-	row.Second = c.demand.lastSecond(l.from, at)
-	first := c.current.Start
-	row.Minute.Allocations, row.Minute.Refusals = uint64(c.current.Allocations), uint64(c.current.Refusals)
-	for _, s := range c.history()[max(0, len(c.history())-minuteSlots+1):] {
-		first = min(first, s.Start)
-		row.Minute.Allocations += uint64(s.Allocations)
-		row.Minute.Refusals += uint64(s.Refusals)
-	}
-	row.Minute.Window = time.Duration(at - min(at, max(first, l.from)))
+	row.Second, row.Minute = c.demand.lastSecond(l.from, at), c.demand.lastMinute(l.from, at)
 }
 
 func (h *histogram) spread() Spread {

@@ -20,9 +20,11 @@ type seat struct {
 	next    uint32 // on the same port, plus one
 	leases  int32
 	waiting int32 // of them in TIME_WAIT
-	// children is the address of accepted sockets, if their listeners had but
-	// one: the zero value if that is not known.
+	// children is the address of accepted sockets: the zero value until a
+	// listener was seen, and if mixed, which listeners at several addresses, or
+	// at any, have left.
 	children place
+	mixed    bool
 }
 
 // blocks is place.blocks, for accepted sockets at the address that they have.
@@ -162,24 +164,45 @@ func (l *Ledger) standingOf(b *bucket, p *pool, but uint32) standing {
 	return worst
 }
 
-// childrenOf is the address of a port's accepted sockets, now that they were
-// counted: that of the listener which is there. One that listens on any address,
-// or on another one than before, leaves it unknown.
-func (l *Ledger) childrenOf(b *bucket, s *seat, first bool) place {
-	known := s.children
-	for next := b.oldest; next != 0; {
+// recountAccepted books so many accepted sockets at the address that is known by
+// now.
+func (l *Ledger) recountAccepted(b *bucket, i uint32, leases, waiting int32) {
+	s := l.buckets.seats.at(i)
+	l.occupy(i, -s.leases, -s.waiting)
+	l.lookForListeners(b, s)
+	l.occupy(i, leases, waiting)
+}
+
+// meetListener looks again where a port's accepted sockets are: a lease of it
+// listens now. They may have been counted before that was told.
+func (l *Ledger) meetListener(ls *lease) {
+	b := l.bucketOf(ls)
+	for next := b.seats; next != 0; {
+		i := next - 1
+		s := l.buckets.seats.at(i)
+		next = s.next
+		if s.kind == seatAccepted && s.device == ls.device {
+			l.recountAccepted(b, i, s.leases, s.waiting)
+		}
+	}
+}
+
+// lookForListeners finds out where a port's accepted sockets are, at the address
+// of the listener that is there.
+func (l *Ledger) lookForListeners(b *bucket, s *seat) {
+	for next := b.oldest; next != 0 && !s.mixed; {
 		ls := l.leases.at(next - 1)
 		next = ls.newer
 		if ls.state != event.StateListen || ls.device != s.device {
 			continue
 		}
 		at := l.buckets.seats.at(ls.seat - 1).place
-		if at.wild || !first && at != known {
-			return place{}
+		if at.wild || s.children.kind != 0 && s.children != at {
+			s.children, s.mixed = place{}, true
+			return
 		}
-		known, first = at, false
+		s.children = at
 	}
-	return known
 }
 
 // setAccepted books how many accepted sockets a listen port has.
@@ -203,9 +226,10 @@ func (l *Ledger) setAccepted(a *event.Accepted) {
 	seat := l.seatFor(i, place{kind: seatAccepted, device: a.Device})
 	s := l.buckets.seats.at(seat)
 	had := s.leases
-	l.occupy(seat, -had, -s.waiting)
-	s.children = l.childrenOf(b, s, had == 0)
-	l.occupy(seat, live+waiting, waiting)
+	if had == 0 {
+		s.children, s.mixed = place{}, false
+	}
+	l.recountAccepted(b, seat, live+waiting, waiting)
 	switch {
 	case had == 0 && s.leases > 0:
 		b.binders++

@@ -91,6 +91,9 @@ type Usage struct {
 	Failures    ReasonCounts // the same
 	// RecentAllocations and RecentFailures are those within Meta.Window.
 	RecentAllocations, RecentFailures uint64
+	// Second and Minute are what was given, and refused for whatever reason,
+	// within the last whole second and the last 54 to 60 s.
+	Second, Minute Demand
 }
 
 // Ports is the number of leases, TIME_WAIT included.
@@ -108,6 +111,8 @@ func (u *Usage) add(other *Usage) {
 	u.Failures.add(&other.Failures)
 	u.RecentAllocations += other.RecentAllocations
 	u.RecentFailures += other.RecentFailures
+	u.Second.add(&other.Second)
+	u.Minute.add(&other.Minute)
 }
 
 // Holding is the part of an owner in one namespace, protocol and family.

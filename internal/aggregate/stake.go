@@ -1,5 +1,7 @@
 package aggregate
 
+import "github.com/portwatch/portwatch/internal/event"
+
 // stake is the part of an account in a pool.
 type stake struct {
 	key          stakeKey
@@ -34,6 +36,9 @@ func (l *Ledger) stakeFor(pool, account uint32) *stake {
 	if i, ok := l.pools.byStake[key]; ok {
 		return l.pools.stakes.at(i)
 	}
+	if l.pools.stakes.len() >= l.opts.MaxLeases {
+		l.forgetStakes()
+	}
 	i := l.pools.stakes.put()
 	p := l.pools.at(pool)
 	s := l.pools.stakes.at(i)
@@ -45,6 +50,19 @@ func (l *Ledger) stakeFor(pool, account uint32) *stake {
 	l.pools.byStake[key] = i
 	l.accounts.at(account).stakes++
 	return s
+}
+
+// forgetStakes forgets the stakes that hold nothing, before their time; at most
+// once per second of event time. Those that hold something are bounded by the
+// leases.
+func (l *Ledger) forgetStakes() {
+	if l.pools.forgot != 0 && second(l.pools.forgot) == second(l.now) {
+		return
+	}
+	l.pools.forgot = l.now
+	before := l.pools.stakes.len()
+	l.sweepStakes(func(event.Time) bool { return true })
+	l.counters.StakesForgotten += uint64(before - l.pools.stakes.len())
 }
 
 func (l *Ledger) dropStake(i uint32) {

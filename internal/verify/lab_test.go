@@ -211,3 +211,17 @@ func (b *lab) verify(t *testing.T) verify.Report {
 		}
 	}
 }
+
+// healed verifies, and if anything differs goes on until an audit has been by: a
+// sandbox's kernel may keep the end of a socket from every tracing program, and
+// counts nothing. What is still wrong after that is wrong for ever.
+func (b *lab) healed(t *testing.T) verify.Report {
+	t.Helper()
+	const audit = 2 * time.Minute // the pace of audits, with so many namespaces
+	report := b.verify(t)
+	for began := time.Now(); report.Differ() && time.Since(began) < audit; {
+		t.Logf("left to an audit: %+v", report.Differences)
+		report = b.verify(t)
+	}
+	return report
+}

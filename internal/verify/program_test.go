@@ -29,7 +29,7 @@ func TestRandomPrograms(t *testing.T) {
 		for _, p := range running {
 			p.checkOwners()
 		}
-		report := b.verify(t)
+		report := b.healed(t)
 		for _, d := range report.Differences {
 			t.Errorf("%+v", d)
 			for _, p := range running {
