@@ -82,9 +82,8 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 }
 
-// BenchmarkSnapshotOfPools builds the picture of 100,000 leases in 2,000 pools
-// anew, each with its history.
-func BenchmarkSnapshotOfPools(b *testing.B) {
+// ledgerOfPools has 100,000 leases in 2,000 pools of connect() and one of bind(0).
+func ledgerOfPools() *Ledger {
 	l := New(Options{})
 	settings := limits(1, event.Limits{NetNS: hostNS, Range: event.PortRange{Low: 32768, High: 60999}})
 	l.Apply(&settings)
@@ -94,6 +93,33 @@ func BenchmarkSnapshotOfPools(b *testing.B) {
 		ev := allocate(1, el)
 		l.Apply(&ev)
 	}
+	any := allocate(1, asked(1, "0.0.0.0:60999"))
+	any.Lease.ID.Born = 2
+	l.Apply(&any)
+	return l
+}
+
+// BenchmarkApplyBindFirst is the cost of one event of programs that bind(0) and
+// then connect: each poisons a port for all of the 2,000 pools, and heals it.
+func BenchmarkApplyBindFirst(b *testing.B) {
+	l := ledgerOfPools()
+	el := asked(benchLeases+1, "10.0.0.1:60998")
+	connected := event.Event{Kind: event.KindState, Time: sec(2), Lease: event.Lease{
+		ID: el.ID, NetNS: hostNS, State: event.StateSynSent, Family: event.IPv4, Local: el.Local, Remote: tcp(1).Remote,
+	}}
+	life := [...]event.Event{
+		allocate(2, el), connected, state(2, benchLeases+1, event.StateEstablished), release(2, benchLeases+1, event.CauseClosed),
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		l.Apply(&life[i%4])
+	}
+}
+
+// BenchmarkSnapshotOfPools builds that picture anew, each pool with its history.
+func BenchmarkSnapshotOfPools(b *testing.B) {
+	l := ledgerOfPools()
 	for t := range 120 {
 		ev := tick(float64(6 * t))
 		l.Apply(&ev)
@@ -102,8 +128,8 @@ func BenchmarkSnapshotOfPools(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Apply(&ev)
-		if got := len(l.Snapshot(0).Pools); got != 2000 {
-			b.Fatalf("%d pools, want 2000", got)
+		if got := len(l.Snapshot(0).Pools); got != 2001 {
+			b.Fatalf("%d pools, want 2001", got)
 		}
 	}
 }

@@ -229,12 +229,14 @@ func (l *Ledger) stakeRows(p *pool) []PoolOwner {
 	return rows
 }
 
+// portCounts are an owner's ports of a pool of bind(0) or UDP.
+type portCounts struct{ held, waiting int }
+
 // portHolders finds who has the ports in use of each pool of bind(0) and UDP.
 // Of several on one port the one that has it longest counts: a port is taken
 // once.
 func (l *Ledger) portHolders() map[uint32][]PoolOwner {
-	held := map[uint32][]PoolOwner{}
-	place := map[stakeKey]int{} // of a pool and an owner in held
+	counts := map[uint32][]portCounts{} // by pool, and owner plus one
 	for i := range l.buckets.next {
 		b := l.buckets.at(i)
 		if b.port == 0 {
@@ -243,31 +245,39 @@ func (l *Ledger) portHolders() map[uint32][]PoolOwner {
 		for next := *l.namespaces.at(b.namespace).bindPools(b.protocol); next != 0; {
 			p := l.pools.at(next - 1)
 			if p.course != nil && l.pools.spans.at(p.span).holds(b.port) {
-				l.addHolder(b, next-1, held, place)
+				l.countHolder(b, next-1, counts)
 			}
 			next = p.next
+		}
+	}
+	held := make(map[uint32][]PoolOwner, len(counts))
+	for pool, byOwner := range counts {
+		for owner, n := range byOwner {
+			if ports := n.held + n.waiting; ports > 0 {
+				held[pool] = append(held[pool], PoolOwner{
+					Owner: l.publishOrUnknown(uint32(owner) - 1), Ports: ports, TimeWait: n.waiting,
+				})
+			}
 		}
 	}
 	return held
 }
 
-func (l *Ledger) addHolder(b *bucket, pool uint32, held map[uint32][]PoolOwner, place map[stakeKey]int) {
+func (l *Ledger) countHolder(b *bucket, pool uint32, counts map[uint32][]portCounts) {
 	stands := l.standingOf(b, l.pools.at(pool), 0)
 	if stands == portFree {
 		return
 	}
-	owner := l.holderOf(b, pool)
-	key := stakeKeyOf(pool, owner)
-	at, known := place[key]
-	if !known {
-		at = len(held[pool])
-		place[key] = at
-		held[pool] = append(held[pool], PoolOwner{Owner: l.publishOrUnknown(owner)})
+	byOwner := counts[pool]
+	if byOwner == nil {
+		byOwner = make([]portCounts, l.owners.next+1)
+		counts[pool] = byOwner
 	}
-	row := &held[pool][at]
-	row.Ports++
+	n := &byOwner[l.holderOf(b, pool)+1] // nobody is the first
 	if stands == portWaiting {
-		row.TimeWait++
+		n.waiting++
+	} else {
+		n.held++
 	}
 }
 
