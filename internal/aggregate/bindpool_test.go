@@ -161,12 +161,29 @@ func TestBindPoolOwners(t *testing.T) {
 	s := stream(event.PoisonWhileBound,
 		allocate(1, asked(1, "0.0.0.0:40000")), allocate(1, owned(conn(40001), victim)), allocate(2, towards(conn(40001), "10.0.0.6:1")),
 		allocate(2, owned(conn(40002), victim)), timeWait(3, waiting(owned(conn(40002), victim), 63))).Snapshot(0)
-	got := ""
-	for _, o := range the(t, s, "bind0 0.0.0.0").Owners {
-		got += fmt.Sprintf("%s %d/%d ", ownerName(o.Owner), o.Ports, o.TimeWait)
-	}
-	if got != "p200 2/1 p100 1/0 " {
+	if got := shares(the(t, s, "bind0 0.0.0.0")); got != "p200 2/1+0-0 p100 1/0+1-0 " {
 		t.Errorf("owners = %s", got)
+	}
+}
+
+// shares is what each owner has of a pool: ports/TIME_WAIT+allocations-refusals.
+func shares(p *Pool) string {
+	text := ""
+	for _, o := range p.Owners {
+		text += fmt.Sprintf("%s %d/%d+%d-%d ", ownerName(o.Owner), o.Ports, o.TimeWait, o.Allocations, o.Refusals)
+	}
+	return text
+}
+
+// Who was refused is named beside who holds the ports, with nothing in hand.
+func TestBindPoolVictims(t *testing.T) {
+	refused := refusal(2, victim, 3)
+	f := refused.Failure
+	f.Operation, f.Reason, f.Errno = event.OperationBind, event.ReasonRangeExhausted, event.EADDRINUSE
+	f.Local, f.Remote = netip.MustParseAddrPort("0.0.0.0:0"), netip.AddrPort{}
+	p := the(t, stream(event.PoisonWhileBound, allocate(1, asked(1, "0.0.0.0:40000")), refused).Snapshot(0), "bind0 0.0.0.0")
+	if got := shares(p); got != "p100 1/0+1-0 p200 0/0+0-3 " || p.Minute.Refusals != 3 || p.Level() != "critical" {
+		t.Errorf("owners = %s, refused %d, level %s", got, p.Minute.Refusals, p.Level())
 	}
 }
 

@@ -63,6 +63,7 @@ func (l *Ledger) restate(slot uint32, to condition) {
 func (l *Ledger) enterFlow(ls *lease) {
 	a := l.accounts.at(ls.account)
 	f := l.flowFor(flowKey{a.namespace, ls.remote.port, ls.local.addr, ls.remote.addr})
+	l.leaveHome(ls) // an audit may know better by which request it was given
 	ls.home = l.connectPool(f, seatOf(ls, a), ls.rng)
 	ls.flow = f + 1
 	l.pools.flows.at(f).leases++

@@ -328,7 +328,25 @@ func play(t *testing.T, seed uint64, start event.Start, script func(*rand.Rand) 
 			}
 		}
 	}
+	checkHomes(t, l)
 	checkTables(t, l)
+}
+
+// checkHomes compares the number of leases that each pool knows of with the
+// leases that know the pool.
+func checkHomes(t *testing.T, l *Ledger) {
+	t.Helper()
+	homes := map[uint32]uint32{}
+	for i := range l.leases.next {
+		if ls := l.leases.at(i); ls.live && ls.home != 0 {
+			homes[ls.home-1]++
+		}
+	}
+	for i := range l.pools.next {
+		if p := l.pools.at(i); p.live && p.leases != homes[i] {
+			t.Errorf("pool %d counts %d leases, of which %d know it", i, p.leases, homes[i])
+		}
+	}
 }
 
 // checkTables ends every lease: nothing may be left that nobody would ever

@@ -143,7 +143,7 @@ func (l *Ledger) poolRows(at event.Time) []Pool {
 			if held == nil {
 				held = l.portHolders()
 			}
-			row.Owners = held[i]
+			row.Owners = l.withStakes(p, held[i])
 		}
 		slices.SortFunc(row.Owners, comparePoolOwners)
 		rows = append(rows, row)
@@ -225,6 +225,24 @@ func (l *Ledger) stakeRows(p *pool) []PoolOwner {
 			Allocations: s.allocations, Refusals: s.refusals,
 		})
 		next = s.next
+	}
+	return rows
+}
+
+// withStakes adds to the holders of ports what they, and others, have asked of
+// the pool.
+func (l *Ledger) withStakes(p *pool, rows []PoolOwner) []PoolOwner {
+	place := make(map[event.OwnerID]int, len(rows))
+	for i := range rows {
+		place[rows[i].Owner.ID] = i
+	}
+	for _, asked := range l.stakeRows(p) {
+		i, holds := place[asked.Owner.ID]
+		if !holds {
+			rows = append(rows, asked)
+			continue
+		}
+		rows[i].Allocations, rows[i].Refusals = asked.Allocations, asked.Refusals
 	}
 	return rows
 }
