@@ -192,6 +192,21 @@ func TestPoolBounds(t *testing.T) {
 	}
 }
 
+// A pool in use keeps its place in the list, however quiet it is.
+func TestPoolBoundSparesWhatIsInUse(t *testing.T) {
+	l := New(Options{MaxPools: 1})
+	for _, ev := range []event.Event{
+		limits(1, event.Limits{NetNS: hostNS, Range: event.PortRange{Low: 40000, High: 40009}}),
+		allocate(1, conn(40000)), allocate(1, conn(40001)), allocate(100, towards(conn(40002), "10.0.1.1:1")),
+	} {
+		l.Apply(&ev)
+	}
+	s := l.Snapshot(0)
+	if len(s.Pools) != 1 || s.Pools[0].InUse != 2 || s.Counters.PoolsForgotten != 0 || s.Counters.PoolsUnlisted != 1 {
+		t.Errorf("pools %+v, counters %+v: want the one with two leases", s.Pools, s.Counters)
+	}
+}
+
 func TestBindPoolBound(t *testing.T) {
 	l := stream(event.PoisonWhileBound)
 	for i := range maxBindPools + 3 {
