@@ -86,7 +86,8 @@ enum pw_flag {
 	PW_REUSEPORT = 4,
 	PW_V6ONLY = 8,
 	PW_AT_EXIT = 16, /* the end of connect() will tell the allocation */
-	PW_OVERFLOW = 32, /* there was no room for its TIME_WAIT */
+	PW_TIMESTAMPS = 32, /* a TIME_WAIT whose connection used TCP timestamps */
+	PW_OVERFLOW = 64, /* there was no room for its TIME_WAIT */
 };
 
 /* Counters of struct pw_drops' array; the order is that of loss.go. */

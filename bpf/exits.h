@@ -191,6 +191,8 @@ static __always_inline void end_connect(const struct sock *sk, struct pw_lease *
 		end_udp_connect(sk, lease, ret);
 	else if (take_port(sk, lease, 0) && claim(lease, cookie))
 		tell_allocation(sk, lease, search_time(sk));
+	else if (lease->word.state == PW_STATE_BOUND && move_bound(sk, lease))
+		tell_lease(sk, lease, PW_STATE, PW_STATE_BOUND, 0);
 }
 
 /* connect() is over. What port came of it is told with the thread's name. */
@@ -201,7 +203,8 @@ static __always_inline void on_connect_end(const struct sock *sk, const struct a
 
 	if (lease)
 		end_connect(sk, lease, cookie, ret);
-	if (ret < 0 && ret != -EINPROGRESS && watched(sk, sock_protocol(sk, 0), 0))
+	if (ret < 0 && ret != -EINPROGRESS && !refusal_told(sk) &&
+	    watched(sk, sock_protocol(sk, 0), 0))
 		refuse_connect(sk, args, ret);
 }
 

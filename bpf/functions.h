@@ -86,8 +86,7 @@ static __always_inline void on_connect_over(const struct sock *sk, const void *a
 	struct args args = { .addr = (__u64)addr, .len = len, .copied = 1 };
 	struct pw_call *call;
 
-	if (!refusal_told(sk))
-		on_connect_end(sk, &args, ret);
+	on_connect_end(sk, &args, ret);
 	call = call_on(sk);
 	if (call)
 		call->sk = 0;

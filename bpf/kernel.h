@@ -185,8 +185,14 @@ struct inet_timewait_sock {
 	struct inet_bind_bucket *tw_tb;
 };
 
+/* Since 6.18. */
+struct inet_timewait_sock___bind {
+	unsigned int tw_connect_bind : 1;
+};
+
 struct tcp_timewait_sock {
 	struct inet_timewait_sock tw_sk;
+	int tw_ts_recent_stamp;
 };
 
 struct udp_sock {

@@ -163,3 +163,21 @@ static __always_inline void change_state(struct pw_lease *lease, __u8 from, __u8
 	if (__sync_fetch_and_or(word_of(lease), 0) & (__u64)PW_TOLD << 24)
 		tell_change(lease, PW_STATE, from, PW_CAUSE_UNKNOWN);
 }
+
+/*
+ * connect() failed, or a connection was ended, on a socket that keeps its port:
+ * only after the state has changed does the kernel widen its address again.
+ * Returns true if it did.
+ */
+static __always_inline bool move_bound(const struct sock *sk, struct pw_lease *lease)
+{
+	__u8 local[16], family = read_local_addr(sk, local);
+
+	if (family == lease->family && !__builtin_memcmp(local, lease->local_addr, sizeof(local)))
+		return 0;
+	lease->family = family;
+	__builtin_memcpy(lease->local_addr, local, sizeof(local));
+	lease->remote_port = 0;
+	lease->changed = bpf_ktime_get_boot_ns();
+	return 1;
+}

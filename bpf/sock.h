@@ -84,7 +84,8 @@ static __always_inline void unmap(__u32 addr[4])
 
 /*
  * Reads both addresses. A v4-mapped connection of an IPv6 socket is IPv4; the
- * wildcard of a dual-stack socket stays IPv6. Returns 4 or 6.
+ * wildcard of a dual-stack socket stays IPv6. What a failed or ended connection
+ * has left of the far address, without a port, says nothing. Returns 4 or 6.
  */
 static __always_inline __u8 read_addrs(const struct sock *sk, __u8 local[16], __u8 remote[16],
 				       bool btf)
@@ -99,12 +100,31 @@ static __always_inline __u8 read_addrs(const struct sock *sk, __u8 local[16], __
 	}
 	BPF_CORE_READ_INTO((struct in6_addr *)local, sk, __sk_common.skc_v6_rcv_saddr);
 	BPF_CORE_READ_INTO((struct in6_addr *)remote, sk, __sk_common.skc_v6_daddr);
-	if (!is_mapped(l) && !is_mapped(r))
-		return 6;
-	if (!is_unspecified(l))
+	if (is_mapped(l)) {
 		unmap(l);
-	if (!is_unspecified(r))
+	} else if (!is_unspecified(l) || !is_mapped(r) || !READ(sk, skc_dport, btf)) {
+		return 6;
+	}
+	if (is_mapped(r))
 		unmap(r);
+	return 4;
+}
+
+/* The same of a socket without a far end, on which a connection that came to
+ * nothing may have left one. */
+static __always_inline __u8 read_local_addr(const struct sock *sk, __u8 local[16])
+{
+	__u32 *l = (__u32 *)local;
+
+	if (PROBE(sk, skc_family) == AF_INET) {
+		l[0] = PROBE(sk, skc_rcv_saddr);
+		l[1] = l[2] = l[3] = 0;
+		return 4;
+	}
+	BPF_CORE_READ_INTO((struct in6_addr *)local, sk, __sk_common.skc_v6_rcv_saddr);
+	if (!is_mapped(l))
+		return 6;
+	unmap(l);
 	return 4;
 }
 

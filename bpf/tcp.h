@@ -30,8 +30,10 @@ static __always_inline void begin_connect(struct sock *sk, __u64 cookie)
 	lease.word.state = TCP_SYN_SENT;
 	lease.word.origin = PW_ORIGIN_CONNECT;
 	lease.born = lease.changed = bpf_ktime_get_boot_ns();
-	if (lease.local_port) /* bound where we could not see it: not ours to name */
+	if (lease.local_port) { /* bound where we could not see it: not ours to name */
 		forget_owner(sk, &lease, 1);
+		lease.word.origin = PW_ORIGIN_UNKNOWN;
+	}
 	lease.expires = who.tid;
 	if (told_at_exit(sk))
 		lease.word.flags |= PW_AT_EXIT;
@@ -60,8 +62,10 @@ static __always_inline void on_syn_sent(struct sock *sk)
 	fill_lease(sk, IPPROTO_TCP, lease, 1);
 	lease->word.state = TCP_SYN_SENT;
 	lease->born = lease->changed = bpf_ktime_get_boot_ns();
-	if (lease->local_port) /* bound where we could not see it */
+	if (lease->local_port) { /* bound where we could not see it */
 		forget_owner(sk, lease, 1);
+		lease->word.origin = PW_ORIGIN_UNKNOWN;
+	}
 }
 
 /* listen() begins: process context; without bind() the port comes later. */

@@ -15,8 +15,12 @@
 static __always_inline void read_timewait(const struct inet_timewait_sock *tw,
 					  struct pw_lease *lease)
 {
+	const struct tcp_timewait_sock *tcp = (const void *)tw;
+
 	lease->word.state = TCP_TIME_WAIT;
 	lease->word.substate = BPF_CORE_READ(tw, tw_substate);
+	if (BPF_CORE_READ(tcp, tw_ts_recent_stamp))
+		lease->word.flags |= PW_TIMESTAMPS;
 	lease->expires = (__u32)BPF_CORE_READ(tw, tw_timer.expires);
 }
 

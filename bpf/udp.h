@@ -68,6 +68,8 @@ static __always_inline void on_bound(const struct sock *sk, __u64 cookie, __u8 o
 	read_who(&who);
 	set_owner(&lease, &who);
 	read_lease(sk, protocol, &lease, 0);
+	lease.family = read_local_addr(sk, lease.local_addr);
+	lease.remote_port = 0;
 	lease.cookie = cookie;
 	lease.word.state = protocol == IPPROTO_UDP ? PW_STATE_UNCONNECTED : PW_STATE_BOUND;
 	lease.word.origin = origin;

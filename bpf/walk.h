@@ -26,22 +26,35 @@ static __always_inline void write_row(struct seq_file *seq, const struct sock *s
 	bpf_seq_write(seq, &r, sizeof(r));
 }
 
+/* Nobody has bound the port since it was taken: who is on it came by connect(). */
+static __always_inline bool connect_only(const struct inet_bind_bucket *bucket)
+{
+	return bucket && BPF_CORE_READ(bucket, fastreuse) < 0 &&
+	       BPF_CORE_READ(bucket, fastreuseport) < 0;
+}
+
 /* Which request chose the port, as far as the socket still shows it. */
 static __always_inline __u8 found_origin(const struct sock *sk)
 {
 	const struct inet_connection_sock *icsk = (const void *)sk;
-	struct inet_bind_bucket *bucket;
 	__u8 locks = sock_userlocks(sk);
 
 	if (locks & SOCK_BINDPORT_LOCK)
 		return PW_ORIGIN_BIND;
 	if (locks & SOCK_CONNECT_BIND)
 		return PW_ORIGIN_CONNECT;
-	bucket = BPF_CORE_READ(icsk, icsk_bind_hash);
-	if (bucket && BPF_CORE_READ(bucket, fastreuse) < 0 &&
-	    BPF_CORE_READ(bucket, fastreuseport) < 0)
+	return connect_only(BPF_CORE_READ(icsk, icsk_bind_hash)) ? PW_ORIGIN_CONNECT :
+								   PW_ORIGIN_UNKNOWN;
+}
+
+static __always_inline __u8 timewait_origin(const struct inet_timewait_sock *tw)
+{
+	const struct inet_timewait_sock___bind *marked = (const void *)tw;
+
+	if (bpf_core_field_exists(marked->tw_connect_bind) &&
+	    BPF_CORE_READ_BITFIELD_PROBED(marked, tw_connect_bind))
 		return PW_ORIGIN_CONNECT;
-	return PW_ORIGIN_UNKNOWN;
+	return connect_only(BPF_CORE_READ(tw, tw_tb)) ? PW_ORIGIN_CONNECT : PW_ORIGIN_UNKNOWN;
 }
 
 static __always_inline void found_lease(const struct sock *sk, __u8 protocol, __u64 cookie,
@@ -155,6 +168,8 @@ static __always_inline void found_timewait(const struct inet_timewait_sock *tw, 
 	lease->remote_port = bpf_ntohs(PROBE(sk, skc_dport));
 	lease->netns = sock_netns(sk, 0);
 	lease->device = PROBE(sk, skc_bound_dev_if);
+	lease->word.origin = timewait_origin(tw);
+	lease->word.flags = sock_flags(sk, 0);
 	lease->cookie = cookie;
 	lease->born = bpf_ktime_get_boot_ns();
 }
@@ -177,17 +192,33 @@ static __always_inline bool inherit_lease(struct pw_lease *lease)
 	return 1;
 }
 
+/*
+ * The entry is there. The step from FIN_WAIT2 to TIME_WAIT is no event as long as
+ * the timer stays in its slot of the wheel, but from it on connect() may take the
+ * port over.
+ */
+static __always_inline void
+compare_timewait(struct seq_file *seq, const struct inet_timewait_sock *tw, struct pw_lease *lease)
+{
+	__u8 substate = lease->word.substate;
+	__u32 expires = lease->expires;
+
+	lease->word.walk = (__u16)pw_walk;
+	read_timewait(tw, lease);
+	if (substate == lease->word.substate && expires == lease->expires)
+		return;
+	lease->changed = bpf_ktime_get_boot_ns();
+	write_row(seq, (const struct sock *)tw, lease, TCP_TIME_WAIT);
+}
+
 static __always_inline void walk_timewait(struct seq_file *seq, const struct inet_timewait_sock *tw,
 					  __u64 cookie)
 {
 	__u64 addr = (__u64)tw;
 	struct pw_lease *known = bpf_map_lookup_elem(&pw_timewait, &addr), lease = {};
 
-	if (known && known->cookie == cookie) {
-		known->word.walk = (__u16)pw_walk;
-		known->word.substate = BPF_CORE_READ(tw, tw_substate);
-		return;
-	}
+	if (known && known->cookie == cookie)
+		return compare_timewait(seq, tw, known);
 	found_timewait(tw, cookie, &lease);
 	if (!inherit_lease(&lease) && is_accepted_timewait(tw))
 		return;
@@ -273,5 +304,8 @@ static __always_inline void walk_file(struct seq_file *seq, struct sock *sk,
 	if (!known)
 		return;
 	known->word.walk = (__u16)pw_walk;
+	/* shutdown() of a connection that is being made widens the address too */
+	if (known->word.state == PW_STATE_BOUND && move_bound(sk, known))
+		write_row(seq, sk, known, PW_STATE_BOUND);
 	name_holder(seq, sk, known, task);
 }

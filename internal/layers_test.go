@@ -52,8 +52,11 @@ var layers = []layer{
 		"internal/tracer/sockdiag", sys, "go.uber.org/zap",
 		ebpf, ebpf + "/asm", ebpf + "/btf", ebpf + "/link", ebpf + "/ringbuf", ebpf + "/rlimit",
 	}},
+	{"internal/verify", []string{
+		"internal/event", "internal/aggregate", "internal/tracer", "internal/tracer/netns", "internal/tracer/sockdiag", sys,
+	}},
 	{"cmd/portwatch", []string{
-		"internal/event", "internal/aggregate", "internal/output/*", "internal/tracer", "internal/tracer/*",
+		"internal/event", "internal/aggregate", "internal/verify", "internal/output/*", "internal/tracer", "internal/tracer/*",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "go.uber.org/zap/zapcore", sys,
 	}},
 	{"scripts/bench", []string{ebpf, sys}},

@@ -52,7 +52,7 @@ func runEvents(cmd *cobra.Command, a *app, flags *streamFlags, all bool) error {
 	v := &eventsView{flags: flags, filter: chosen, out: out, documents: jsonl.NewWriter(out, fields.Event)}
 	v.table = text.Table[aggregate.Record]{Columns: fields.EventColumns()}
 	v.brief = !all && isTerminal(a.stdout) && flags.output.word == "table"
-	return a.watch(cmd.Context(), o, pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
+	return a.watch(cmd.Context(), o, &pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
 }
 
 // eventsView prints events as they come.

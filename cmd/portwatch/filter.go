@@ -170,8 +170,18 @@ func (f *filter) selection() aggregate.Selection {
 				(!f.onlyFails || h.Failures.Total() > 0)
 		},
 		Namespace: func(n *aggregate.Namespace) bool { return f.namespace(n.NetNS, n.Name) },
+		Pool:      f.pool,
 		Failure: func(e *aggregate.Failure) bool {
 			return f.owner(e.Owner) && f.namespace(e.NetNS, e.NetNSName) && f.kind(e.Protocol, e.Family)
 		},
 	}
+}
+
+// pool reports whether a pool is shown: one in which a chosen owner has a part.
+// It always tells of all its owners.
+func (f *filter) pool(p *aggregate.Pool) bool {
+	if !f.namespace(p.NetNS, p.NetNSName) || !f.kind(p.Protocol, p.Family) || f.onlyFails && p.Total.Refusals == 0 {
+		return false
+	}
+	return slices.ContainsFunc(p.Owners, func(o aggregate.PoolOwner) bool { return f.owner(o.Owner) })
 }

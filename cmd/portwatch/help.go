@@ -14,6 +14,7 @@ const questions = `portwatch: who takes, keeps and is refused local ports
   Who is refused a port, and why?       portwatch events -x
   What does process 977 do with them?   portwatch events -p 977
   Why does portwatch see so little?     portwatch doctor
+  Is what it says what the kernel has?  portwatch verify
   What does portwatch itself cost?      portwatch self
 `
 

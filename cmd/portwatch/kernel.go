@@ -9,6 +9,7 @@ import (
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
+	"github.com/portwatch/portwatch/internal/verify"
 )
 
 // kernel is how the command reaches the kernel; tests put a list of events in
@@ -20,6 +21,8 @@ type kernel struct {
 	// probe says what would work and leaves nothing attached. A report may
 	// come with an error that says why nothing works.
 	probe func(context.Context, probeOptions) (fields.DoctorReport, error)
+	// sockets lists the sockets of all namespaces, by another way than open.
+	sockets func(context.Context) (*verify.Picture, error)
 }
 
 // probeOptions say how the kernel is looked at.

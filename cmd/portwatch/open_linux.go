@@ -8,10 +8,13 @@ import (
 
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/tracer"
+	"github.com/portwatch/portwatch/internal/verify"
 )
 
 // liveKernel is the kernel at hand.
-func liveKernel() kernel { return kernel{open: openLive, probe: probeLive} }
+func liveKernel() kernel { return kernel{open: openLive, probe: probeLive, sockets: listLive} }
+
+func listLive(ctx context.Context) (*verify.Picture, error) { return verify.List(ctx) }
 
 // openLive opens the best source that the options permit.
 func openLive(ctx context.Context, o watchOptions) (watcher, error) {

@@ -121,8 +121,8 @@ func (p *pipeline) frames(ev *event.Event) error {
 
 // watch observes, and says goodbye: the losses and the cost go to stderr,
 // whatever ended the stream.
-func (a *app) watch(ctx context.Context, o watchOptions, p pipeline) error {
-	spent, _, err := a.observe(ctx, o, &p)
+func (a *app) watch(ctx context.Context, o watchOptions, p *pipeline) error {
+	spent, _, err := a.observe(ctx, o, p)
 	if spent == nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func TestEventsOnATerminal(t *testing.T) {
 	}
 	want := `09:14:02 +00:00   try 750.0/s   fail 0.0/s   leases 1,500   TIME_WAIT 0   lost 0
 TIME         KIND       PROCESS          NETNS    LOCAL                 REMOTE                DETAIL
-09:14:02.400 failure    nginx[977]       host     -                     10.0.0.5:443          connect EADDRNOTAVAIL, pool_exhausted, 40 times
+09:14:02.400 failure    nginx[977]       host     10.20.3.17:*          10.0.0.5:443          connect EADDRNOTAVAIL, pool_exhausted, 40 times
 09:14:03.500 lost       -                -        -                     -                     3 news, ring
 09:14:04 +00:00   try 385.2/s   fail 10.0/s   leases 1,501   TIME_WAIT 1,401   lost 3
 `

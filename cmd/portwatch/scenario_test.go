@@ -9,6 +9,8 @@ import (
 
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
+	"github.com/portwatch/portwatch/internal/tracer/sockdiag"
+	"github.com/portwatch/portwatch/internal/verify"
 )
 
 // scriptedKernel tells the events of a scenario.
@@ -18,6 +20,10 @@ func scriptedKernel(name string) (kernel, error) {
 		return tellingKernel(outage()), nil
 	case "quiet":
 		return tellingKernel([]event.Event{startEvent(), {Kind: event.KindTick, Time: at(1)}}), nil
+	case "agrees":
+		return comparedKernel(event.StateEstablished), nil
+	case "differs":
+		return comparedKernel(event.StateCloseWait), nil
 	case "hangs":
 		return tellingKernel(nil), nil
 	case "refused":
@@ -37,6 +43,34 @@ func tellingKernel(events []event.Event) kernel {
 		open:  func(context.Context, watchOptions) (watcher, error) { return &script{events: events}, nil },
 		probe: func(context.Context, probeOptions) (fields.DoctorReport, error) { return healthy(), nil },
 	}
+}
+
+// comparedKernel tells of one connection, and lists it in a state of its own.
+func comparedKernel(listed event.State) kernel {
+	told := connected(1, process(4123, "sync-worker"))
+	told.State = event.StateEstablished
+	events := []event.Event{
+		startEvent(),
+		{Kind: event.KindNetNS, Time: at(0), Namespace: &event.Namespace{NetNS: hostNS, Cookie: 1, Name: "host"}},
+		{Kind: event.KindCorrection, Time: at(0), Correction: event.CorrectionBegin},
+		{Kind: event.KindCorrection, Time: at(0.01), Correction: event.CorrectionHolds, Lease: told},
+		{Kind: event.KindCorrection, Time: at(0.02), Correction: event.CorrectionEnd},
+	}
+	for second := range 5 {
+		events = append(events, event.Event{Kind: event.KindTick, Time: at(float64(second + 1))})
+	}
+	k := tellingKernel(events)
+	began := at(0)
+	k.sockets = func(context.Context) (*verify.Picture, error) {
+		began += 1e9
+		return &verify.Picture{
+			Began: began, Ended: began + 1e6, Namespaces: map[uint32]bool{hostNS: true}, BoundListed: true,
+			Sockets: []verify.Socket{{NetNS: hostNS, Socket: sockdiag.Socket{
+				Protocol: event.TCP, Family: event.IPv4, State: listed, Cookie: 1, Local: told.Local, Remote: told.Remote,
+			}}},
+		}, nil
+	}
+	return k
 }
 
 func refusingKernel(err error) kernel {
@@ -116,7 +150,7 @@ func startEvent() event.Event {
 	return event.Event{Kind: event.KindStart, Time: at(0), Start: &event.Start{
 		Host: "prod-17", BootID: "5b0e", Kernel: "6.18.5", Mode: event.ModeTracepoint, TickHz: 250,
 		WallNano:    time.Date(2026, 11, 20, 9, 14, 0, 0, time.UTC).UnixNano(),
-		Unavailable: []string{"search_seconds"},
+		Unavailable: []string{"search_seconds"}, Poison: event.PoisonWhileBound,
 	}}
 }
 
@@ -172,7 +206,8 @@ func aftermath(worker, nginx event.Owner) []event.Event {
 	dns.Family = event.IPv6
 	refusal := &event.Failure{
 		Operation: event.OperationConnect, Errno: event.EADDRNOTAVAIL, Reason: event.ReasonPoolExhausted, NetNS: hostNS,
-		Protocol: event.TCP, Family: event.IPv4, Owner: nginx, Remote: netip.MustParseAddrPort("10.0.0.5:443"),
+		Protocol: event.TCP, Family: event.IPv4, Owner: nginx,
+		Local: netip.MustParseAddrPort("10.20.3.17:0"), Remote: netip.MustParseAddrPort("10.0.0.5:443"),
 		Count: 40, First: at(2.3), Last: at(2.4),
 	}
 	closing := connected(1450, event.Owner{})

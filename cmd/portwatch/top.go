@@ -58,7 +58,7 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 	v := &topView{flags: flags, filter: chosen, out: out, width: a.width()}
 	v.documents = jsonl.NewWriter(out, fields.Top)
 	v.limitRows = cmd.Flags().Changed("top")
-	return a.watch(cmd.Context(), o, pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
+	return a.watch(cmd.Context(), o, &pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
 }
 
 // topView prints frames.

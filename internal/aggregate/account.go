@@ -15,6 +15,7 @@ type account struct {
 	states      StateCounts
 	leases      uint32 // sum of states
 	remembered  uint32 // failures in the log that point here
+	stakes      uint32 // parts of pools that point here
 	allocations uint64
 	refusals    ReasonCounts
 	rate        ring
@@ -58,6 +59,20 @@ func (l *Ledger) accountFor(p party) (uint32, bool) {
 		return i, true
 	}
 	return l.openAccount(key, &want), true
+}
+
+// accountOfFamily is the account beside one that differs in the family only; 0
+// is any family.
+func (l *Ledger) accountOfFamily(acc uint32, f event.Family) uint32 {
+	a := l.accounts.at(acc)
+	if f == 0 || f == a.family {
+		return acc
+	}
+	want := account{owner: a.owner, namespace: a.namespace, protocol: a.protocol, family: f}
+	if i, ok := l.accounts.byKey[keyOf(&want)]; ok {
+		return i
+	}
+	return l.openAccount(keyOf(&want), &want)
 }
 
 func (l *Ledger) openAccount(key accountKey, want *account) uint32 {

@@ -34,6 +34,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 	s.Owners = foldOwners(s.Holdings)
 	s.Namespaces = l.namespaceRows(at)
 	s.Failures = l.failureRows()
+	s.Pools = l.poolRows(at)
 	l.cache = cached{snapshot: s, version: l.version}
 	return s
 }
@@ -41,7 +42,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 // settled reports whether no recent count of the snapshot can change by the
 // mere passing of time.
 func (l *Ledger) settled(s *Snapshot) bool {
-	return second(l.active)+ringSeconds <= second(s.At)
+	return slotOf(l.active)+ringSlots <= slotOf(s.At)
 }
 
 func (l *Ledger) meta(at event.Time) Meta {
@@ -71,6 +72,7 @@ func (l *Ledger) leasesOf(owner uint32) int {
 func (l *Ledger) usage(a *account, at event.Time) Usage {
 	u := Usage{States: a.states, Allocations: a.allocations, Failures: a.refusals}
 	u.RecentAllocations, u.RecentFailures = a.rate.sum(at)
+	u.Second, u.Minute = a.rate.lastSecond(l.from, at), a.rate.lastMinute(l.from, at)
 	return u
 }
 

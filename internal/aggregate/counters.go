@@ -68,6 +68,10 @@ type Counters struct {
 	OwnersFolded      uint64 // lookups booked to the unknown owner, beyond Options.MaxOwners
 	NamespacesRefused uint64 // lookups beyond Options.MaxNamespaces
 	FailuresForgotten uint64 // beyond Options.MaxFailures
+	PoolsRefused      uint64 // lookups beyond the ranges and addresses that one namespace may have
+	PoolsUnlisted     uint64 // requests in pools beyond Options.MaxPools
+	PoolsForgotten    uint64 // small and quiet pools that made room for others
+	StakesForgotten   uint64 // parts of pools that held nothing, beyond Options.MaxLeases
 	TombsRefused      uint64 // ended leases beyond Options.MaxLeases during a resync
 }
 

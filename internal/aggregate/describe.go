@@ -32,26 +32,28 @@ func (l *Ledger) describe(ev *event.Event, r *Record) {
 	switch ev.Kind {
 	case event.KindState, event.KindRelease, event.KindAllocate, event.KindTimeWait, event.KindCorrection:
 		l.describeLease(r)
-	case event.KindFailure:
-		if ev.Failure != nil {
-			r.NetNS = ev.Failure.NetNS
-			l.describeOwner(r, &ev.Failure.Owner)
-		}
-	case event.KindOwner:
-		if ev.Process != nil {
-			l.describeOwner(r, &ev.Process.Owner)
-		}
-	case event.KindLimits:
-		if ev.Limits != nil {
-			r.NetNS = ev.Limits.NetNS
-		}
-	case event.KindNetNS:
-		if ev.Namespace != nil {
-			r.NetNS, r.NetNSName = ev.Namespace.NetNS, ev.Namespace.Name
-		}
+	default:
+		l.describeFact(ev, r)
 	}
 	if i, ok := l.namespaces.byInode[r.NetNS]; ok && r.NetNSName == "" {
 		r.NetNSName = l.namespaces.at(i).name
+	}
+}
+
+// describeFact names the subject of an event that is about no lease.
+func (l *Ledger) describeFact(ev *event.Event, r *Record) {
+	switch {
+	case ev.Failure != nil:
+		r.NetNS = ev.Failure.NetNS
+		l.describeOwner(r, &ev.Failure.Owner)
+	case ev.Process != nil:
+		l.describeOwner(r, &ev.Process.Owner)
+	case ev.Limits != nil:
+		r.NetNS = ev.Limits.NetNS
+	case ev.Accepted != nil:
+		r.NetNS = ev.Accepted.NetNS
+	case ev.Namespace != nil:
+		r.NetNS, r.NetNSName = ev.Namespace.NetNS, ev.Namespace.Name
 	}
 }
 
@@ -97,7 +99,7 @@ func (l *Ledger) leaseAt(slot uint32) event.Lease {
 		Protocol: a.protocol, Family: a.family,
 		State: ls.state, Substate: ls.substate, Origin: ls.origin,
 		Local: ls.local.addrPort(a.family), Remote: ls.remote.addrPort(a.family),
-		Range: ls.rng, Expires: ls.expires,
+		Range: ls.rng, V6Only: ls.v6Only, Expires: ls.expires, Entered: ls.entered, TimestampsSeen: ls.entered != 0,
 		Owner: event.Owner{
 			Kind: info.ID.Kind, Confidence: ls.confidence, PID: info.ID.PID, StartTime: info.ID.StartTime,
 			Exec: info.ID.Exec, Comm: info.Comm, UID: info.UID, CgroupID: info.CgroupID,

@@ -17,9 +17,15 @@
 // and filtered views are sums over accounts ([Holding]); a Snapshot never walks
 // the leases.
 //
+// # Pools
+//
+// A [Pool] is the ports that one kind of request draws from, and how many of
+// them are left. Pools are kept up to date event by event, on structures that
+// mirror the kernel's bind buckets; ARCHITECTURE.md draws them.
+//
 // # Bounds
 //
-// Leases, owners, namespaces, remembered failures and kinds of losses are
-// bounded by [Options]. What happens at each bound is said there, and is
+// Leases, owners, namespaces, listed pools, remembered failures and kinds of
+// losses are bounded by [Options]. What happens at each bound is said there, and is
 // counted in [Counters]: the ledger forgets openly or not at all.
 package aggregate

@@ -50,6 +50,7 @@ func (l *Ledger) fail(ev *event.Event) {
 	a.refusals[reasonIndex(f.Reason)] += f.Count
 	a.used = l.now
 	a.rate.failure(ev.Time, f.Count)
+	l.refuse(acc, ev)
 	l.remember(acc, ev.Time, f)
 }
 

@@ -12,11 +12,12 @@ type Selection struct {
 	Holding   func(*Holding) bool
 	Namespace func(*Namespace) bool
 	Failure   func(*Failure) bool
+	Pool      func(*Pool) bool
 }
 
 // Select is the snapshot with only the selected rows. Owners are summed anew
-// from the holdings that remain; a namespace's numbers stay those of all its
-// owners, because a part of a pool would lie.
+// from the holdings that remain; the numbers of a namespace and of a pool stay
+// those of all owners, because a part of a pool would lie.
 func (s *Snapshot) Select(sel Selection) *Snapshot {
 	shown := *s
 	if sel.Holding != nil {
@@ -28,6 +29,9 @@ func (s *Snapshot) Select(sel Selection) *Snapshot {
 	}
 	if sel.Failure != nil {
 		shown.Failures = filter(s.Failures, sel.Failure)
+	}
+	if sel.Pool != nil {
+		shown.Pools = filter(s.Pools, sel.Pool)
 	}
 	return &shown
 }

@@ -33,32 +33,60 @@ func (e endpoint) addrPort(f event.Family) netip.AddrPort {
 	return netip.AddrPortFrom(addr, e.port)
 }
 
-// lease is an event.Lease in 104 bytes: owner, namespace, protocol and family
+// lease is an event.Lease in 144 bytes: owner, namespace, protocol and family
 // are its account's.
 type lease struct {
 	id      event.LeaseID
 	changed event.Time // time of the last event that spoke of it
-	expires event.Time
-	local   endpoint
-	remote  endpoint
+	condition
+	position
 	account uint32
-	device  uint32
-	rng     event.PortRange
 	told    uint32 // the resync that last confirmed it
 
-	state      event.State
-	substate   event.Substate
-	origin     event.Origin
+	seat         uint32 // plus one; 0 without a port
+	older, newer uint32 // leases on the same port: slot plus one
+	flow         uint32 // plus one; 0 if the tuple counts in no connect pool
+	home         uint32 // the pool that it drew from, plus one
+
 	confidence event.Confidence
 	live       bool // the slot is in use
+	witnessed  bool // its allocation was seen, so its age is known
+	binder     bool // makes its port useless to connect()
+	ripe       bool // connect() may take it over
+	ripens     bool // it waits in poolTable.ripens
 }
 
-// fill copies from el what the lease keeps itself.
-func (ls *lease) fill(el *event.Lease) {
-	ls.local, ls.remote = endpointOf(el.Local), endpointOf(el.Remote)
-	ls.device, ls.rng = el.Device, el.Range
-	ls.state, ls.substate, ls.origin = el.State, el.Substate, el.Origin
-	ls.expires = el.Expires
+// condition is what changes while a lease stays where it is.
+type condition struct {
+	expires  event.Time
+	entered  event.Time // 0 also if its connection had no timestamps
+	state    event.State
+	substate event.Substate
+}
+
+func conditionOf(el *event.Lease) condition {
+	c := condition{expires: el.Expires, state: el.State, substate: el.Substate}
+	if el.TimestampsSeen {
+		c.entered = el.Entered
+	}
+	return c
+}
+
+// position is where a lease is and how it came there.
+type position struct {
+	local  endpoint
+	remote endpoint
+	device uint32
+	rng    event.PortRange
+	origin event.Origin
+	v6Only bool
+}
+
+func positionOf(el *event.Lease) position {
+	return position{
+		local: endpointOf(el.Local), remote: endpointOf(el.Remote),
+		device: el.Device, rng: el.Range, origin: el.Origin, v6Only: el.V6Only,
+	}
 }
 
 // The states by a dense number: the kernel's own, then ours.

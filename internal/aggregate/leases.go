@@ -1,6 +1,10 @@
 package aggregate
 
-import "github.com/portwatch/portwatch/internal/event"
+import (
+	"time"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
 
 // allocate books a port that the kernel gave. A lease that is already known
 // stays one lease and is not a second allocation.
@@ -19,7 +23,11 @@ func (l *Ledger) allocate(ev *event.Event) {
 	a.rate.allocation(ev.Time)
 	l.counters.Allocations++
 	l.active = l.now
-	l.insert(acc, &ev.Lease, ev.Time)
+	if l.insert(acc, &ev.Lease, ev.Time) {
+		ls := l.leases.at(l.index[ev.Lease.ID])
+		ls.witnessed = true
+		l.drew(ls, ev)
+	}
 }
 
 // changeState books a state event, which is only sure to carry the lease's
@@ -35,19 +43,26 @@ func (l *Ledger) changeState(ev *event.Event) {
 	if ev.Time < ls.changed {
 		return
 	}
-	l.uncount(ls)
-	ls.state, ls.changed = ev.Lease.State, ev.Time
-	if ls.state != event.StateTimeWait {
-		ls.substate, ls.expires = event.SubstateUnknown, 0
+	ls.changed = ev.Time
+	to := condition{state: ev.Lease.State}
+	if to.state == event.StateTimeWait {
+		to = ls.condition
 	}
-	l.count(ls)
-	if local := endpointOf(ev.Lease.Local); local.valid && local != ls.local {
-		l.movePort(ls, local)
+	at := ls.position
+	if local := endpointOf(ev.Lease.Local); local.valid {
+		at.local = local
 	}
 	// A state event with a local address carries both ends, and a socket that
 	// is bound and nothing else has no far end.
-	if ev.Lease.Local.Addr().IsValid() || ev.Lease.State == event.StateBound {
-		ls.remote = endpointOf(ev.Lease.Remote)
+	if ev.Lease.Local.Addr().IsValid() || to.state == event.StateBound {
+		at.remote = endpointOf(ev.Lease.Remote)
+	}
+	// An IPv6 socket may turn to IPv4, and back.
+	acc := l.accountOfFamily(ls.account, ev.Lease.Family)
+	if at == ls.position && acc == ls.account {
+		l.restate(slot, to)
+	} else {
+		l.move(slot, at, to, acc)
 	}
 }
 
@@ -57,6 +72,7 @@ func (l *Ledger) timeWait(ev *event.Event) {
 	whole := ev.Lease
 	whole.State = event.StateTimeWait
 	if slot, ok := l.index[whole.ID]; ok {
+		l.endLife(l.leases.at(slot), ev.Time, true)
 		l.revise(slot, &whole, ev.Time)
 		return
 	}
@@ -90,36 +106,60 @@ func (l *Ledger) insert(acc uint32, el *event.Lease, at event.Time) bool {
 	slot := l.leases.put()
 	l.index[el.ID] = slot
 	ls := l.leases.at(slot)
-	ls.fill(el)
+	ls.position, ls.condition = positionOf(el), conditionOf(el)
 	ls.id, ls.changed, ls.account, ls.live = el.ID, at, acc, true
 	ls.confidence = el.Owner.Confidence
 	l.accounts.at(acc).leases++
 	l.count(ls)
-	l.takePort(ls)
+	l.join(slot)
 	return true
 }
 
-// revise makes a known lease what el says, unless something newer is known.
+// revise makes a known lease what el says, unless something newer is known; then
+// only an owner who is known better counts.
 func (l *Ledger) revise(slot uint32, el *event.Lease, at event.Time) bool {
 	ls := l.leases.at(slot)
-	if at < ls.changed {
+	if at < ls.changed && el.Owner.Confidence <= ls.confidence {
 		return false
 	}
 	acc := l.betterAccount(ls, el)
-	l.uncount(ls)
-	moved := acc != ls.account || !ls.local.valid || ls.local.port != el.Local.Port()
-	if moved {
-		l.givePort(ls)
+	if at < ls.changed {
+		l.move(slot, ls.position, ls.condition, acc)
+		return false
 	}
-	l.accounts.at(ls.account).leases--
-	ls.fill(el)
-	ls.account, ls.changed = acc, at
-	l.accounts.at(acc).leases++
-	if moved {
-		l.takePort(ls)
+	ls.changed = at
+	where, how := positionOf(el), conditionOf(el)
+	if acc == ls.account && where == ls.position {
+		l.restate(slot, how)
+	} else {
+		l.move(slot, where, how, acc)
 	}
-	l.count(ls)
 	return true
+}
+
+// move books a lease anew, elsewhere. Its port stays in use meanwhile: a bound
+// port that an older kernel would only forget when it is empty must not be
+// forgotten here.
+func (l *Ledger) move(slot uint32, where position, how condition, acc uint32) {
+	ls := l.leases.at(slot)
+	held := ls.seat
+	if held != 0 {
+		held = l.buckets.seats.at(held-1).bucket + 1
+		l.buckets.at(held-1).pins++
+	}
+	l.uncount(ls)
+	l.part(slot)
+	l.accounts.at(ls.account).leases--
+	l.accounts.at(acc).leases++
+	ls.position, ls.condition, ls.account = where, how, acc
+	l.count(ls)
+	l.join(slot)
+	if held != 0 {
+		b := l.buckets.at(held - 1)
+		b.pins--
+		l.settlePoison(b)
+		l.leaveBucket(held - 1)
+	}
 }
 
 // betterAccount is the account that the lease belongs to now that el was told:
@@ -142,8 +182,10 @@ func (l *Ledger) betterAccount(ls *lease, el *event.Lease) uint32 {
 
 func (l *Ledger) remove(slot uint32, cause event.Cause) {
 	ls := l.leases.at(slot)
+	l.endHold(ls, cause)
 	l.uncount(ls)
-	l.givePort(ls)
+	l.part(slot)
+	l.leaveHome(ls)
 	a := l.accounts.at(ls.account)
 	a.leases--
 	a.used = l.now
@@ -166,5 +208,32 @@ func (l *Ledger) uncount(ls *lease) {
 	a.states[stateIndex(ls.state)]--
 	if a.anonymous && ls.state == event.StateTimeWait {
 		l.unknown.remove(ls.expires)
+	}
+}
+
+// endLife books that a lease's socket is gone, with the pool that it drew from.
+// Ours says that its port goes on in TIME_WAIT: we closed first.
+func (l *Ledger) endLife(ls *lease, at event.Time, ours bool) {
+	if !ls.witnessed || ls.home == 0 || ls.state == event.StateTimeWait {
+		return
+	}
+	p := l.pools.at(ls.home - 1)
+	if p.course == nil {
+		return
+	}
+	p.course.life.add(time.Duration(at - min(at, ls.id.Born)))
+	if p.request == RequestConnect && ls.state != event.StateSynSent {
+		p.course.endings.add(ours)
+	}
+}
+
+// endHold books that a lease is over, unless nobody saw when.
+func (l *Ledger) endHold(ls *lease, cause event.Cause) {
+	if cause == event.CauseLost || cause == event.CauseNetNS || !ls.witnessed || ls.home == 0 {
+		return
+	}
+	l.endLife(ls, l.now, false)
+	if c := l.pools.at(ls.home - 1).course; c != nil {
+		c.hold.add(time.Duration(l.now - min(l.now, ls.id.Born)))
 	}
 }

@@ -17,7 +17,8 @@ type Ledger struct {
 	owners     ownerTable
 	namespaces namespaceTable
 	failures   failureLog
-	ports      portTable
+	buckets    bucketTable
+	pools      poolTable
 	unknown    unknownTimeWait
 	resync     resync
 
@@ -45,7 +46,8 @@ func New(o Options) *Ledger {
 	l.owners.init()
 	l.namespaces.init()
 	l.failures.init()
-	l.ports.init()
+	l.buckets.init()
+	l.pools.init()
 	l.resync.init()
 	return l
 }
@@ -78,6 +80,14 @@ func (l *Ledger) book(ev *event.Event) {
 		l.fail(ev)
 	case event.KindCorrection:
 		l.correct(ev)
+	default:
+		l.learn(ev)
+	}
+}
+
+// learn books what is no lease's.
+func (l *Ledger) learn(ev *event.Event) {
+	switch ev.Kind {
 	case event.KindLimits:
 		l.setLimits(ev.Limits)
 	case event.KindNetNS:
@@ -88,6 +98,8 @@ func (l *Ledger) book(ev *event.Event) {
 		l.lose(ev.Lost)
 	case event.KindStart:
 		l.begin(ev)
+	case event.KindAccepted:
+		l.setAccepted(ev.Accepted)
 	}
 }
 
@@ -104,6 +116,8 @@ func (l *Ledger) advance(ev *event.Event) {
 		return
 	}
 	l.now = ev.Time
+	l.rollHistory()
+	l.ripenDue()
 	if l.now-l.swept >= event.Time(sweepEvery) {
 		l.sweep(Retention)
 	}

@@ -17,6 +17,9 @@ type namespace struct {
 	limits   event.Limits
 	tcp, udp portCount
 	accounts uint32
+
+	spans              uint32 // the first, plus one
+	tcpPools, udpPools uint32 // of bind(0) and UDP: the first, plus one
 }
 
 type portCount struct {
@@ -37,9 +40,26 @@ func (n *namespace) countPort(p event.Protocol, port uint16, by int) {
 		count = &n.udp
 	}
 	count.distinct += by
-	if n.inRange(port) {
-		count.inRange += by
+	n.countInRange(p, port, by)
+}
+
+func (n *namespace) countInRange(p event.Protocol, port uint16, by int) {
+	if !n.inRange(port) {
+		return
 	}
+	if p == event.UDP {
+		n.udp.inRange += by
+	} else {
+		n.tcp.inRange += by
+	}
+}
+
+// bindPools is the head of the list of pools at whose ports bind() looks.
+func (n *namespace) bindPools(p event.Protocol) *uint32 {
+	if p == event.UDP {
+		return &n.udpPools
+	}
+	return &n.tcpPools
 }
 
 // inRange reports whether the kernel may give the port by itself.
@@ -86,7 +106,7 @@ func (l *Ledger) setLimits(limits *event.Limits) {
 	}
 	ns := l.namespaces.at(i)
 	ns.limits, ns.limited = *limits, true
-	l.recountRange(i)
+	l.recount(i)
 }
 
 // setNamespace books that a namespace appeared, was named or is gone. Another
@@ -129,6 +149,7 @@ func (l *Ledger) endNamespace(i uint32) {
 			}
 		}
 	}
+	l.endPools(i)
 	ns := l.namespaces.at(i)
 	ns.gone = true
 	delete(l.namespaces.byInode, ns.inode)

@@ -8,6 +8,13 @@ const (
 	defaultMaxOwners     = 1 << 15
 	defaultMaxNamespaces = 1 << 12
 	defaultMaxFailures   = 1 << 10
+	defaultMaxPools      = 1 << 12
+
+	// maxSpans bounds the ranges of their own that sockets of one namespace
+	// have, maxBindPools the local addresses of one namespace and protocol
+	// from which ports are asked for: each event looks at all of them.
+	maxSpans     = 64
+	maxBindPools = 64
 
 	// An account's key has 20 bits for the namespace (see accountKey).
 	ceilingNamespaces = 1 << 20
@@ -45,6 +52,12 @@ type Options struct {
 	// longest is forgotten and Counters.FailuresForgotten grows; totals stay
 	// exact.
 	MaxFailures int
+	// MaxPools bounds the pools that are listed (default 4,096). What is in
+	// use is counted exactly in all of them, as many as there are leases; at
+	// the bound a further pool is not listed and has no rates, no history and
+	// no lowest headroom, and Counters.PoolsUnlisted grows. A pool that is
+	// used more than the quietest of those listed takes its place.
+	MaxPools int
 }
 
 func (o Options) withDefaults() Options {
@@ -52,6 +65,7 @@ func (o Options) withDefaults() Options {
 	o.MaxOwners = positiveOr(o.MaxOwners, defaultMaxOwners)
 	o.MaxNamespaces = min(positiveOr(o.MaxNamespaces, defaultMaxNamespaces), ceilingNamespaces)
 	o.MaxFailures = positiveOr(o.MaxFailures, defaultMaxFailures)
+	o.MaxPools = positiveOr(o.MaxPools, defaultMaxPools)
 	return o
 }
 

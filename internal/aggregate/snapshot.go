@@ -15,6 +15,7 @@ type Snapshot struct {
 	Owners     []Owner     // most ports first, then TIME_WAIT, failures, identity
 	Holdings   []Holding   // by owner, namespace, protocol, family; Owners are sums of these
 	Failures   []Failure   // newest first
+	Pools      []Pool      // tightest first, see comparePools
 }
 
 // Meta is what every document says about itself.
@@ -90,6 +91,9 @@ type Usage struct {
 	Failures    ReasonCounts // the same
 	// RecentAllocations and RecentFailures are those within Meta.Window.
 	RecentAllocations, RecentFailures uint64
+	// Second and Minute are what was given, and refused for whatever reason,
+	// within the last whole second and the last 54 to 60 s.
+	Second, Minute Demand
 }
 
 // Ports is the number of leases, TIME_WAIT included.
@@ -107,6 +111,8 @@ func (u *Usage) add(other *Usage) {
 	u.Failures.add(&other.Failures)
 	u.RecentAllocations += other.RecentAllocations
 	u.RecentFailures += other.RecentFailures
+	u.Second.add(&other.Second)
+	u.Minute.add(&other.Minute)
 }
 
 // Holding is the part of an owner in one namespace, protocol and family.

@@ -76,9 +76,18 @@ type Lease struct {
 	// from its namespace's.
 	Range PortRange
 	Owner Owner
+	// V6Only says that an IPv6 socket does not stand for IPv4 addresses too.
+	V6Only bool
 	// Expires is the earliest moment at which a TIME_WAIT gives its port
 	// back; 0 for every other state.
 	Expires Time
+	// Entered is when a mini-socket entered its sub-state TIME_WAIT, from
+	// which the delay of tcp_tw_reuse counts; 0 if it has not, or if that is
+	// not known.
+	Entered Time
+	// TimestampsSeen says that a TIME_WAIT's connection used TCP timestamps:
+	// without them connect() never takes it over.
+	TimestampsSeen bool
 }
 
 // Event is one fact. Kind says which of the fields carry it; the others are
@@ -115,6 +124,7 @@ type Event struct {
 	Namespace  *Namespace // KindNetNS
 	Process    *Process   // KindOwner
 	Lost       *Lost      // KindLost
+	Accepted   *Accepted  // KindAccepted
 	Start      *Start     // KindStart
 }
 
@@ -203,6 +213,17 @@ type Lost struct {
 	Errno Errno
 }
 
+// Accepted is how many accepted sockets a listen port has, as last counted: at
+// most a second old. They cost no ephemeral port, but hold theirs against
+// bind(), and after the listener has gone against connect() as well.
+type Accepted struct {
+	NetNS    uint32
+	Device   uint32
+	Port     uint16
+	Live     int // full sockets
+	TimeWait int // mini-sockets of either sub-state
+}
+
 // Start opens every stream and carries what does not change while it lasts.
 type Start struct {
 	Host   string
@@ -216,4 +237,9 @@ type Start struct {
 	Unavailable []string
 	// TickHz is the kernel's timer frequency; 0 if unknown.
 	TickHz int
+	// Poison is how long a port that somebody bound is lost for connect().
+	Poison Poison
+	// OwnRangeInOnePass says that connect() goes through a socket's own range
+	// (IP_LOCAL_PORT_RANGE) in one pass instead of one for each parity.
+	OwnRangeInOnePass bool
 }

@@ -19,13 +19,14 @@ const (
 	KindOwner                      // a process exec'd, exited, was named
 	KindLost                       // something did not reach the stream
 	KindCorrection                 // the stream was wrong; this is what holds
-	KindTick                       // time passed; at least once a second
+	KindTick                       // what happened up to here has been told; once a second
+	KindAccepted                   // how many accepted sockets a listen port has
 )
 
 var kindWords = [...]string{
 	KindStart: "start", KindAllocate: "allocate", KindState: "state", KindTimeWait: "time_wait",
 	KindRelease: "release", KindFailure: "failure", KindLimits: "limits", KindNetNS: "netns",
-	KindOwner: "owner", KindLost: "lost", KindCorrection: "correction", KindTick: "tick",
+	KindOwner: "owner", KindLost: "lost", KindCorrection: "correction", KindTick: "tick", KindAccepted: "accepted",
 }
 
 func (k Kind) String() string { return word(kindWords[:], int(k)) }
@@ -266,6 +267,21 @@ const (
 var modeWords = [...]string{ModeFull: "full", ModeTracepoint: "tracepoint", ModeDiag: "diag"}
 
 func (m Mode) String() string { return word(modeWords[:], int(m)) }
+
+// Poison says until when connect() must skip a port that somebody bound. It is
+// a property of the kernel.
+type Poison uint8
+
+// The ways in which a kernel keeps bound ports from connect().
+const (
+	PoisonUnknown    Poison = iota
+	PoisonUntilEmpty        // until nothing at all remains on the port
+	PoisonWhileBound        // while a socket remains that did not get it by connect()
+)
+
+var poisonWords = [...]string{PoisonUntilEmpty: "until_empty", PoisonWhileBound: "while_bound"}
+
+func (p Poison) String() string { return word(poisonWords[:], int(p)) }
 
 func word(words []string, i int) string {
 	if i < 0 || i >= len(words) {

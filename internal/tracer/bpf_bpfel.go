@@ -156,12 +156,13 @@ type bpfPwFailureRecord struct {
 type bpfPwFlag uint32
 
 const (
-	bpfPwFlagPW_TOLD      bpfPwFlag = 1
-	bpfPwFlagPW_REUSEADDR bpfPwFlag = 2
-	bpfPwFlagPW_REUSEPORT bpfPwFlag = 4
-	bpfPwFlagPW_V6ONLY    bpfPwFlag = 8
-	bpfPwFlagPW_AT_EXIT   bpfPwFlag = 16
-	bpfPwFlagPW_OVERFLOW  bpfPwFlag = 32
+	bpfPwFlagPW_TOLD       bpfPwFlag = 1
+	bpfPwFlagPW_REUSEADDR  bpfPwFlag = 2
+	bpfPwFlagPW_REUSEPORT  bpfPwFlag = 4
+	bpfPwFlagPW_V6ONLY     bpfPwFlag = 8
+	bpfPwFlagPW_AT_EXIT    bpfPwFlag = 16
+	bpfPwFlagPW_TIMESTAMPS bpfPwFlag = 32
+	bpfPwFlagPW_OVERFLOW   bpfPwFlag = 64
 )
 
 type bpfPwKind uint32

@@ -96,3 +96,14 @@ func (t tick) dueTime(clock bpfPwClock, expires uint32, sub event.Substate) even
 	left := int64(int32(expires - uint32(clock.Jiffies)))
 	return event.Time(int64(clock.BootNs) + left*t.jiffyNanos())
 }
+
+// enteredTime is when a mini-socket entered its sub-state TIME_WAIT, to a jiffy
+// and never early: its timer was then set to 60 s, and the kernel keeps the
+// exact expiry beside the slot. 0 in every other sub-state.
+func (t tick) enteredTime(at event.Time, now, expires uint32, sub event.Substate) event.Time {
+	if t == 0 || sub != event.SubstateTimeWait {
+		return 0
+	}
+	since := int64(int32(now-expires)) + 60*int64(t) - 1
+	return event.Time(int64(at) - since*t.jiffyNanos())
+}

@@ -71,3 +71,23 @@ func TestReadTick(t *testing.T) {
 		t.Errorf("%d jiffies in %v, want %.0f at %d Hz", counted, elapsed, said, hz)
 	}
 }
+
+// A mini-socket's age is that of its timer, which the kernel sets to 60 s; it is
+// never told too old, or connect() would be expected to take it over too early.
+func TestEnteredTime(t *testing.T) {
+	const hz = tick(250)
+	at := event.Time(1000e9)
+	// Set at jiffy 5000, asked at jiffy 5250.
+	got := hz.enteredTime(at, 5250, 5000+60*250, event.SubstateTimeWait)
+	if want := at - 1e9 + 4e6; got != want {
+		t.Errorf("entered at %d, want %d: a second ago, less a jiffy", got, want)
+	}
+	if hz.enteredTime(at, 5250, 5000+60*250, event.SubstateFinWait2) != 0 {
+		t.Error("a FIN_WAIT2 has an age")
+	}
+	var wrapped uint32
+	wrapped -= 100 // the low half of the counter wraps in between
+	if got := hz.enteredTime(at, 150, wrapped+60*250, event.SubstateTimeWait); got != at-1e9+4e6 {
+		t.Errorf("across the counter's end: %d, want %d", got, at-1e9+4e6)
+	}
+}

@@ -87,7 +87,9 @@ func (w *walker) holds(lease *bpfPwLease, clock bpfPwClock) event.Event {
 	ev := event.Event{Kind: event.KindCorrection, Correction: event.CorrectionHolds, Time: event.Time(lease.Changed)}
 	toLease(lease, &ev.Lease)
 	if ev.Lease.State == event.StateTimeWait {
-		ev.Lease.Expires = w.decode.tick.dueTime(clock, lease.Expires, ev.Lease.Substate)
+		tick, now := w.decode.tick, event.Time(clock.BootNs)
+		ev.Lease.Expires = tick.dueTime(clock, lease.Expires, ev.Lease.Substate)
+		ev.Lease.Entered = tick.enteredTime(now, uint32(clock.Jiffies), lease.Expires, ev.Lease.Substate)
 	}
 	return ev
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
-// toLease translates the kernel side's lease. Expires is left to the caller,
-// who knows the clock.
+// toLease translates the kernel side's lease. The times of a TIME_WAIT are left
+// to the caller, who knows the clock.
 func toLease(l *bpfPwLease, to *event.Lease) {
 	*to = event.Lease{
 		ID:       event.LeaseID{Cookie: l.Cookie, Born: event.Time(l.Born)},
@@ -31,6 +31,9 @@ func toLease(l *bpfPwLease, to *event.Lease) {
 			CgroupID:   l.CgroupId,
 		},
 	}
+	flags := bpfPwFlag(l.Word.Flags)
+	to.V6Only = flags&bpfPwFlagPW_V6ONLY != 0
+	to.TimestampsSeen = to.State == event.StateTimeWait && flags&bpfPwFlagPW_TIMESTAMPS != 0
 	if l.RemotePort != 0 {
 		to.Remote = toAddrPort(&l.RemoteAddr, l.RemotePort, l.Family)
 	}

@@ -71,6 +71,7 @@ func (d *decoder) decodeLease(r *bpfPwLeaseRecord, ev *event.Event) error {
 	toLease(&r.Lease, &ev.Lease)
 	if ev.Lease.State == event.StateTimeWait {
 		ev.Lease.Expires = d.tick.releaseTime(ev.Time, r.Jiffies, r.Lease.Expires)
+		ev.Lease.Entered = d.tick.enteredTime(ev.Time, r.Jiffies, r.Lease.Expires, ev.Lease.Substate)
 	}
 	if ev.Kind == event.KindCorrection {
 		ev.Correction = event.CorrectionHolds

@@ -111,11 +111,12 @@ func (n *namespaces) poll(now event.Time, tell func(event.Event)) {
 }
 
 // readLimits reads the settings of one namespace, and tells them if they are
-// news. A namespace that cannot be entered has none: absent, not zero.
-func (n *namespaces) readLimits(inode uint32, now event.Time, tell func(event.Event)) {
+// news. It reports whether they could be read. A namespace that cannot be entered
+// has none: absent, not zero.
+func (n *namespaces) readLimits(inode uint32, now event.Time, tell func(event.Event)) bool {
 	ns := n.known[inode]
 	if ns == nil || ns.Path == "" {
-		return
+		return false
 	}
 	ns.active = false
 	var limits event.Limits
@@ -125,18 +126,20 @@ func (n *namespaces) readLimits(inode uint32, now event.Time, tell func(event.Ev
 	})
 	if err != nil {
 		if errors.Is(err, netns.ErrGone) {
-			ns.Path = ""
+			// The next event with this inode may be a new namespace's.
+			ns.Path, ns.limits, ns.tried = "", event.Limits{}, event.PortRange{}
 		}
-		return
+		return false
 	}
 	limits.NetNS = inode
 	ns.tried = limits.Range
 	if reflect.DeepEqual(limits, ns.limits) {
-		return
+		return true
 	}
 	ns.limits = limits
 	told := limits
 	tell(event.Event{Kind: event.KindLimits, Time: now, Limits: &told})
+	return true
 }
 
 // locate finds a way into a namespace that an event told of, by the process

@@ -9,7 +9,7 @@ import (
 )
 
 // everySecond does what is done once a second: the counters of losses and
-// refusals, the settings of the active namespaces, and the tick.
+// refusals, the settings of the active namespaces. A tick follows.
 func (t *Tracer) everySecond() {
 	now := time.Now()
 	if now.Sub(t.second) < time.Second {
@@ -21,6 +21,9 @@ func (t *Tracer) everySecond() {
 	if err := t.pollRefusals(at); err != nil {
 		t.log.Warn("poll", zap.Error(err))
 	}
+	if err := t.accepted.tell(at, t.push); err != nil {
+		t.log.Warn("poll", zap.Error(err))
+	}
 	t.watchTimers()
 	if c := t.rings.countdown; c != nil {
 		if err := c.tell(at, t.push); err != nil {
@@ -28,7 +31,16 @@ func (t *Tracer) everySecond() {
 		}
 	}
 	t.spaces.poll(at, t.push)
-	t.push(event.Event{Kind: event.KindTick, Time: at})
+	t.ticks = append(t.ticks, at)
+}
+
+// tellTicks tells of each second that is over, once everything that happened in
+// it has been told: a reader that lags behind brings its ticks late.
+func (t *Tracer) tellTicks() {
+	for len(t.ticks) > 0 && t.rings.passed(t.ticks[0]) {
+		t.push(event.Event{Kind: event.KindTick, Time: t.ticks[0]})
+		t.ticks = t.ticks[:copy(t.ticks, t.ticks[1:])]
+	}
 }
 
 // pollRefusals tells what the ring of alarms did not. What the ring holds goes

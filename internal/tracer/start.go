@@ -21,6 +21,7 @@ func startEvent(s *Support, reason string, hz tick) event.Event {
 		WallNano:    time.Now().UnixNano(),
 		Unavailable: s.Unavailable,
 		TickHz:      int(hz),
+		Poison:      s.poison, OwnRangeInOnePass: s.ownRangeInOnePass,
 	}}
 }
 

@@ -24,6 +24,10 @@ type Support struct {
 	MemoryCeilingBytes, MapBytes uint64
 	// Unavailable are the facts that this mode cannot know.
 	Unavailable []string
+	// poison and ownRangeInOnePass are the kernel's rules for connect(), as
+	// event.Start has them.
+	poison            event.Poison
+	ownRangeInOnePass bool
 	// Instances are the other portwatch on the host. Only Probe looks for them.
 	Instances Instances
 }

@@ -26,14 +26,18 @@ type Tracer struct {
 	losses  *losses
 	names   *namer
 	spaces  *namespaces
-	rounds  rounds
-	tick    tick
+	// accepted tells the counts of accepted sockets.
+	accepted *acceptedNews
+	rounds   rounds
+	tick     tick
 
 	// queue are events that wait for room in Read's dst.
 	queue  []event.Event
 	handed int // of the queue, from the front
-	// second is when the once-a-second work was last done.
+	// second is when the once-a-second work was last done, ticks are those that
+	// are to tell of it.
 	second time.Time
+	ticks  []event.Time
 	stats  counters
 	// timers is how many timers the kernel side has seen stop; timerLimit is
 	// the constant, but for tests.
@@ -69,6 +73,9 @@ func attach(o Options) (Support, *probes, error) {
 		return support, nil, fmt.Errorf("open tracer: the kernel has no BTF (CONFIG_DEBUG_INFO_BTF): %w", ErrUnsupported)
 	}
 	support.BTF = true
+	if err := support.readRules(); err != nil {
+		return support, nil, fmt.Errorf("open tracer: %w", err)
+	}
 	if missing := support.Missing; len(missing) > 0 {
 		support.Advice = "run as root, or with " + strings.Join(missing, ", ")
 		return support, nil, fmt.Errorf("open tracer: missing %s: %w", strings.Join(missing, ", "), ErrPermission)
@@ -140,6 +147,7 @@ func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer,
 	t := &Tracer{
 		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: hz,
 		losses: newLosses(p), timerLimit: timerLimit, names: newNamer(p, o), spaces: newNamespaces(),
+		accepted: newAcceptedNews(p),
 	}
 	if !p.attached["pw_timer_cancel"] && !p.attached["pw_tw_kill"] && !p.attached["pw_tw_destructor"] {
 		r.countdown = newCountdown(p)
@@ -169,6 +177,7 @@ func (t *Tracer) Read(ctx context.Context, dst []event.Event) (int, error) {
 // read does one round of the reader's work.
 func (t *Tracer) read(ctx context.Context, dst []event.Event) (int, error) {
 	t.everySecond()
+	t.tellTicks()
 	t.walkResults(ctx)
 	t.names.drain(bootNow(), t.push)
 	if len(t.queue) > 0 {
@@ -211,6 +220,10 @@ func (t *Tracer) look(ev *event.Event) {
 		t.spreadExit(ev)
 		return
 	}
+	if ev.From == event.StateListen {
+		// What the listener leaves behind holds its port from here on.
+		t.accepted.tellPort(ev.Lease.NetNS, ev.Lease.Local.Port(), ev.Time, t.push)
+	}
 	inode, owner := subject(ev)
 	if owner != nil {
 		t.names.meet(owner)
@@ -218,9 +231,10 @@ func (t *Tracer) look(ev *event.Event) {
 	if inode == 0 || !t.spaces.met(inode, ev.NamespaceRange) {
 		return
 	}
-	if owner != nil {
-		t.spaces.locate(inode, threadPath(owner, ev.Thread))
+	if t.spaces.readLimits(inode, ev.Time, t.push) || owner == nil {
+		return
 	}
+	t.spaces.locate(inode, threadPath(owner, ev.Thread))
 	t.spaces.readLimits(inode, ev.Time, t.push)
 }
 

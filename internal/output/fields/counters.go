@@ -25,6 +25,14 @@ var ledgerCounters = Object[counters]{
 		func(c *counters) uint64 { return c.NamespacesRefused }),
 	tally("failures_forgotten", "failures", "Kinds of failures beyond the bound; totals stay exact.",
 		func(c *counters) uint64 { return c.FailuresForgotten }),
+	tally("pools_refused", "lookups", "Lookups beyond the ranges and addresses that one namespace may have.",
+		func(c *counters) uint64 { return c.PoolsRefused }),
+	tally("pools_unlisted", "requests", "Requests in pools beyond the bound: what is in use there is counted, not listed.",
+		func(c *counters) uint64 { return c.PoolsUnlisted }),
+	tally("pools_forgotten", "pools", "Small and quiet pools that made room for others.",
+		func(c *counters) uint64 { return c.PoolsForgotten }),
+	tally("stakes_forgotten", "entries", "Owners' parts of pools that held nothing and made room for others.",
+		func(c *counters) uint64 { return c.StakesForgotten }),
 }
 
 func tally(name, unit, meaning string, get func(*counters) uint64) Field[counters] {

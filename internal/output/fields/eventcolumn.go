@@ -69,6 +69,8 @@ func factDetail(ev *event.Event) string {
 		return "exited"
 	case ev.Lost != nil:
 		return fmt.Sprintf("%d %s, %s", ev.Lost.Count, ev.Lost.What, ev.Lost.Cause)
+	case ev.Accepted != nil:
+		return fmt.Sprintf("port %d: %d live, %d TIME_WAIT", ev.Accepted.Port, ev.Accepted.Live, ev.Accepted.TimeWait)
 	case ev.Start != nil:
 		return ev.Start.Host + " " + ev.Start.Mode.String()
 	}

@@ -78,8 +78,19 @@ var factFields = Object[record]{
 		}
 		return Identity(r.Event.Namespace.Cookie)
 	}),
+	nest("accepted", "How many accepted sockets a listen port has.", acceptedCount,
+		func(r *record) *event.Accepted { return r.Event.Accepted }),
 	nest("start", "What does not change while the stream lasts.", start,
 		func(r *record) *event.Start { return r.Event.Start }),
+}
+
+var acceptedCount = Object[event.Accepted]{
+	one("local_port", "", "The port.", Integer, func(_ *Context, a *event.Accepted) Value { return Plain(uint64(a.Port)) }),
+	one("device", "", "The index of the interface that they are bound to; null for none.", Integer,
+		func(_ *Context, a *event.Accepted) Value { return netns(a.Device) }),
+	one("live", "sockets", "Full sockets.", Integer, func(_ *Context, a *event.Accepted) Value { return Count(uint64(a.Live)) }),
+	one("time_wait", "sockets", "Mini-sockets of either sub-state.", Integer,
+		func(_ *Context, a *event.Accepted) Value { return Count(uint64(a.TimeWait)) }),
 }
 
 var start = Object[event.Start]{
@@ -98,6 +109,10 @@ var start = Object[event.Start]{
 		}
 		return Count(uint64(s.TickHz))
 	}),
+	words("poison", "Until when connect() skips a port that somebody bound: until nothing is left on it, or while it is bound.",
+		"until_empty while_bound", func(s *event.Start) string { return s.Poison.String() }),
+	one("own_range_in_one_pass", "", "Whether connect() goes through a socket's own range without regard to parity.", Boolean,
+		func(_ *Context, s *event.Start) Value { return Bool(s.OwnRangeInOnePass) }),
 }
 
 var limits = Object[event.Limits]{

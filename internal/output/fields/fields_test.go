@@ -68,6 +68,8 @@ func TestEveryDocumentFitsItsSchema(t *testing.T) {
 		{Event, Event.AppendJSON(nil, fixedContext(), allocation())},
 		{Self, Self.AppendJSON(nil, c, &SelfReport{})},
 		{Top, Top.AppendJSON(nil, c, &aggregate.Snapshot{})},
+		{Top, Top.AppendJSON(nil, c, &aggregate.Snapshot{Pools: []aggregate.Pool{{}, tightPool()}})},
+		{Verify, Verify.AppendJSON(nil, c, &VerifyReport{Differences: []VerifyDifference{{Kind: "extra", Ledger: &VerifySide{}}}})},
 		{Version, Version.AppendJSON(nil, nil, &VersionReport{})},
 	}
 	for _, tt := range tests {

@@ -12,6 +12,8 @@ var Top = newDocument("portwatch.top/1", "One frame of portwatch top.", envelope
 		func(s *snapshot) *counters { return &s.Counters }),
 	rows("namespaces", "The network namespaces, the most urgent first.", namespace,
 		func(s *snapshot) ([]namespaceRow, bool) { return s.Namespaces, true }),
+	rows("pools", "The pools of ports that are listed, the tightest first.", pool,
+		func(s *snapshot) ([]poolRow, bool) { return s.Pools, true }),
 	rows("owners", "Who holds ports, most ports first.", holding,
 		func(s *snapshot) ([]ownerRow, bool) { return s.Owners, true }),
 	requestRows("failures", "What was refused, newest first.", failure,

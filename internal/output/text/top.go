@@ -18,13 +18,13 @@ const shownFailures = 5
 // TopOptions say how much of a frame is printed.
 type TopOptions struct {
 	Width    int  // of the terminal; 0 means no bound
-	Rows     int  // owners shown, and namespaces; 0 means all
+	Rows     int  // owners shown, namespaces and pools; 0 means all
 	Wide     bool // all columns, no bound
 	NoHeader bool
 }
 
-// AppendTop appends a frame of top: the status line, the namespaces, the
-// owners, the newest failures.
+// AppendTop appends a frame of top: the status line, the namespaces, the tightest
+// pools, the owners, the newest failures.
 func AppendTop(dst []byte, c *fields.Context, s *aggregate.Snapshot, o TopOptions) []byte {
 	if o.Wide {
 		o.Width = 0
@@ -35,6 +35,10 @@ func AppendTop(dst []byte, c *fields.Context, s *aggregate.Snapshot, o TopOption
 	}
 	dst = append(dst, '\n')
 	dst = appendRows(dst, c, o, section[aggregate.Namespace]{"namespaces", fields.NamespaceColumns(c.SeesRequests()), s.Namespaces})
+	if len(s.Pools) > 0 {
+		dst = append(dst, '\n')
+		dst = appendRows(dst, c, o, section[aggregate.Pool]{"pools", fields.PoolColumns(c.SeesRequests()), s.Pools})
+	}
 	dst = append(dst, '\n')
 	dst = appendRows(dst, c, o, section[aggregate.Owner]{"owners", fields.OwnerColumns(o.Wide, c.SeesRequests()), busy(s.Owners)})
 	if len(s.Failures) == 0 {

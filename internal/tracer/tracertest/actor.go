@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -32,8 +34,10 @@ type Actor struct {
 	PID int
 	tb  testing.TB
 	cmd *exec.Cmd
-	in  *json.Encoder
-	out *json.Decoder
+	// control is the way to one that was forked by another; nil else.
+	control net.Conn
+	in      *json.Encoder
+	out     *json.Decoder
 }
 
 // request is one order to an actor, reply its answer.
@@ -121,6 +125,12 @@ func Idle(ctx context.Context) (*exec.Cmd, error) {
 // Exit ends the process and waits for it: its sockets are closed then. It may
 // be called twice.
 func (a *Actor) Exit() {
+	if a.control != nil {
+		_ = syscall.Kill(a.PID, syscall.SIGKILL)
+		_, _ = io.Copy(io.Discard, a.control) // until the kernel has closed its end
+		_ = a.control.Close()
+		a.control = nil
+	}
 	if a.cmd == nil {
 		return
 	}
@@ -308,6 +318,15 @@ func (a *Actor) ExhaustConnect(addr netip.AddrPort, limit int, closing bool) (in
 		r.Arg = 1
 	}
 	answer := a.do(r)
+	return answer.Count, answer.Errno
+}
+
+// ExhaustBind binds sockets of a kind to any port of an address until bind(2)
+// fails, at most limit times, and keeps them open: it answers how many succeeded,
+// and the errno of the one that did not.
+func (a *Actor) ExhaustBind(kind, addr string, limit int) (int, syscall.Errno) {
+	a.tb.Helper()
+	answer := a.do(request{Op: "exhaustbind", Name: kind, Addr: addr, Count: limit})
 	return answer.Count, answer.Errno
 }
 

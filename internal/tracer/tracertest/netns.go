@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -80,6 +81,27 @@ func (ns *NS) SetRange(low, high uint16) {
 func (ns *NS) Sysctl(name, value string) {
 	ns.tb.Helper()
 	ns.Do(func() error { return sysctl(name, value) })
+}
+
+// AddAddress gives the loopback another IPv4 address, which is not one of
+// 127.0.0.0/8: the kernel has rules of its own for those.
+func (ns *NS) AddAddress(addr netip.Addr) {
+	ns.tb.Helper()
+	ns.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		alias, err := unix.NewIfreq("lo:1")
+		if err != nil {
+			return err
+		}
+		if err := alias.SetInet4Addr(addr.AsSlice()); err != nil {
+			return err
+		}
+		return unix.IoctlIfreq(fd, unix.SIOCSIFADDR, alias)
+	})
 }
 
 // prepare learns the inode, raises the loopback and sets the settings.

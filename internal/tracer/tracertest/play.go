@@ -20,12 +20,15 @@ type player struct {
 	reply reply
 }
 
-// play does what standard input says until it ends.
+// play does what it is told until nobody tells it any more.
 func play(name string) int {
 	runtime.LockOSThread()
 	setName(name)
 	p := &player{fds: map[int]int{}}
-	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	in, out, err := control()
+	if err != nil || p.inherit() != nil {
+		return 1
+	}
 	for {
 		var r request
 		if err := in.Decode(&r); err != nil {
@@ -40,7 +43,9 @@ func play(name string) int {
 			return 1
 		}
 		if r.Op == "exec" {
+			sockets, _ := json.Marshal(p.fds)
 			os.Setenv(actorEnv, r.Name)
+			os.Setenv(socketsEnv, string(sockets))
 			_ = unix.Exec("/proc/self/exe", os.Args, os.Environ())
 		}
 	}
@@ -72,6 +77,9 @@ var orders = map[string]func(p *player, fd int, r *request) error{
 	"listen":     func(_ *player, fd int, r *request) error { return unix.Listen(fd, r.Arg) },
 	"connect":    func(_ *player, fd int, r *request) error { return unix.Connect(fd, sockaddr(r.Addr)) },
 	"disconnect": func(_ *player, fd int, _ *request) error { return disconnect(fd) },
+	"state":      func(p *player, fd int, _ *request) error { return p.state(fd) },
+	"dup":        func(p *player, fd int, _ *request) error { return p.dup(fd) },
+	"fork":       func(p *player, _ int, r *request) error { return p.fork(r.Name, r.Addr) },
 	"accept":     func(p *player, fd int, _ *request) error { return p.accept(fd) },
 	"sendto": func(_ *player, fd int, r *request) error {
 		return unix.Sendto(fd, []byte{1}, 0, sockaddr(r.Addr))
@@ -86,15 +94,16 @@ var orders = map[string]func(p *player, fd int, r *request) error{
 		_, err := unix.Read(fd, make([]byte, 1))
 		return err
 	},
-	"close":      func(_ *player, fd int, _ *request) error { return unix.Close(fd) },
-	"closeacked": func(_ *player, fd int, _ *request) error { return closeAcked(fd) },
-	"name":       func(p *player, fd int, _ *request) error { return p.name(fd) },
-	"cookie":     func(p *player, fd int, _ *request) error { return p.cookie(fd) },
-	"pass":       func(_ *player, fd int, r *request) error { return pass(fd, r.Name) },
-	"receive":    func(p *player, _ int, r *request) error { return p.receive(r.Name) },
-	"exhaust":    func(p *player, _ int, r *request) error { return p.exhaust(r) },
-	"repeat":     func(_ *player, _ int, r *request) error { return repeat(r) },
-	"drop":       func(*player, int, *request) error { return dropCapabilities() },
+	"close":       func(_ *player, fd int, _ *request) error { return unix.Close(fd) },
+	"closeacked":  func(_ *player, fd int, _ *request) error { return closeAcked(fd) },
+	"name":        func(p *player, fd int, _ *request) error { return p.name(fd) },
+	"cookie":      func(p *player, fd int, _ *request) error { return p.cookie(fd) },
+	"pass":        func(_ *player, fd int, r *request) error { return pass(fd, r.Name) },
+	"receive":     func(p *player, _ int, r *request) error { return p.receive(r.Name) },
+	"exhaust":     func(p *player, _ int, r *request) error { return p.exhaust(r) },
+	"exhaustbind": func(p *player, _ int, r *request) error { return p.exhaustBind(r) },
+	"repeat":      func(_ *player, _ int, r *request) error { return repeat(r) },
+	"drop":        func(*player, int, *request) error { return dropCapabilities() },
 	"serve": func(_ *player, fd int, _ *request) error {
 		go serve(fd)
 		return nil
@@ -201,6 +210,19 @@ func closeAcked(fd int) error {
 	}
 }
 
+func (p *player) exhaustBind(r *request) error {
+	for p.reply.Count < r.Count {
+		if err := p.socket(r.Name); err != nil {
+			return err
+		}
+		if err := unix.Bind(p.fds[p.next], sockaddr(r.Addr)); err != nil {
+			return errors.Join(err, unix.Close(p.fds[p.next]))
+		}
+		p.reply.Count++
+	}
+	return nil
+}
+
 func repeat(r *request) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -292,7 +314,9 @@ func serve(fd int) {
 		if err != nil {
 			return
 		}
-		_, _ = unix.Read(child, make([]byte, 1))
-		_ = unix.Close(child)
+		go func() {
+			_, _ = unix.Read(child, make([]byte, 1))
+			_ = unix.Close(child)
+		}()
 	}
 }

@@ -1,0 +1,363 @@
+package aggregate
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// Pool is the ports that one kind of request draws from, as of the newest event.
+type Pool struct {
+	Request     Request
+	NetNS       uint32
+	NetNSCookie uint64 // 0 if unknown
+	NetNSName   string // "" if unknown
+	Device      uint32 // 0 for sockets that are bound to none
+	Protocol    event.Protocol
+	Family      event.Family
+	Local       netip.Addr     // unspecified for any
+	Remote      netip.AddrPort // connect pools only, else invalid
+	// Range is the effective one; zero while the namespace's limits are not
+	// known. Own says that it is that of sockets with a range of their own.
+	Range event.PortRange
+	Own   bool
+
+	// Capacity is the ports that a request could be given if nobody held any;
+	// it means nothing while Range is zero.
+	Capacity int
+	// Poisoned is the ports of the range that connect() skips because somebody
+	// bound them; connect pools only. Where PoisonKnown is false there may be
+	// more, and Headroom is the most that can be left.
+	Poisoned    int
+	PoisonKnown bool
+	InUse       int
+	TimeWait    int // of InUse
+	Reusable    int // of TimeWait: connect() may take them over now
+	SynSent     int // of InUse
+	Cliff       Cliff
+
+	// HeadroomLow is the least headroom of the last 60 s, up to 66.
+	HeadroomLow int
+
+	// What was asked for within the last 1, 10 and 60 s of event time, each as
+	// far as its Window reaches, and since the pool is remembered.
+	Second, Recent, Minute, Total Demand
+
+	// Life is how long the sockets lived, Hold how long they kept their ports,
+	// Search how long the kernel looked for one.
+	Life, Hold, Search Spread
+	// ClosesFirst is the share of connections that were closed from here
+	// first, and so left a TIME_WAIT here; negative if none has ended.
+	ClosesFirst float64
+
+	History []Slot      // oldest first; the running step is not in it
+	Owners  []PoolOwner // most ports first
+}
+
+// Demand is what was asked for within a window.
+type Demand struct {
+	Window                time.Duration
+	Allocations, Refusals uint64
+}
+
+// Attempts is what was given and what was refused: a full pool caps its own
+// allocations.
+func (d *Demand) Attempts() uint64 { return d.Allocations + d.Refusals }
+
+// add sums demand within the same window.
+func (d *Demand) add(other *Demand) {
+	d.Window = max(d.Window, other.Window)
+	d.Allocations += other.Allocations
+	d.Refusals += other.Refusals
+}
+
+// Spread is a median and a 95th percentile, each up to a quarter too long; 0 if
+// not known. Recent ones weigh most.
+type Spread struct{ P50, P95 time.Duration }
+
+// Cliff tells whether connect() has ports of the parity left that it tries first.
+type Cliff uint8
+
+// The sides of the cliff.
+const (
+	CliffUnknown Cliff = iota // there is no parity, or the range is not known
+	CliffAhead
+	CliffPassed
+)
+
+// PoolOwner is an owner's part of a pool.
+type PoolOwner struct {
+	Owner    *OwnerInfo
+	Ports    int // of the pool's InUse; they add up to it
+	TimeWait int // of those
+	// Allocations and Refusals are the owner's in this pool since it has a
+	// part in it.
+	Allocations, Refusals uint64
+}
+
+// Headroom is how many further requests succeed now.
+func (p *Pool) Headroom() int { return p.Capacity - p.InUse + p.Reusable }
+
+// UsedRatio is 1 - headroom ÷ capacity, of the lowest headroom of the last
+// minute; 1 if there is no capacity. False while the range is not known.
+func (p *Pool) UsedRatio() (float64, bool) {
+	switch {
+	case p.Range.IsZero():
+		return 0, false
+	case p.Capacity <= 0:
+		return 1, true
+	}
+	return 1 - float64(p.HeadroomLow)/float64(p.Capacity), true
+}
+
+// Level is how urgent the pool is: "critical" if it was refusing within the last
+// minute, "warning" past the cliff or at 70 % and more, else "unknown", because
+// nothing says yet where it is heading.
+func (p *Pool) Level() string {
+	ratio, known := p.UsedRatio()
+	switch {
+	case p.Minute.Refusals > 0:
+		return "critical"
+	case p.Cliff == CliffPassed || known && ratio >= 0.7:
+		return "warning"
+	}
+	return "unknown"
+}
+
+func (l *Ledger) poolRows(at event.Time) []Pool {
+	rows := make([]Pool, 0, l.pools.courses)
+	var held map[uint32][]PoolOwner
+	for i := range l.pools.next {
+		p := l.pools.at(i)
+		if p.course == nil {
+			continue
+		}
+		l.settle(p)
+		row := l.poolRow(p, at)
+		if p.request == RequestConnect {
+			row.Owners = l.stakeRows(p)
+		} else {
+			if held == nil {
+				held = l.portHolders()
+			}
+			row.Owners = l.withStakes(p, held[i])
+		}
+		slices.SortFunc(row.Owners, comparePoolOwners)
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, comparePools)
+	return rows
+}
+
+func (l *Ledger) poolRow(p *pool, at event.Time) Pool {
+	sp, c := l.pools.spans.at(p.span), p.course
+	ns := l.namespaces.at(sp.namespace)
+	row := Pool{
+		Request: p.request, NetNS: ns.inode, NetNSCookie: ns.cookie, NetNSName: ns.name,
+		Device: p.device, Protocol: event.TCP, Family: event.IPv4,
+		Range: sp.effective, Own: !sp.own.IsZero(), PoisonKnown: l.start.Poison != event.PoisonUnknown,
+		Capacity: int(p.open(sp)), InUse: int(p.counts.inUse), TimeWait: int(p.counts.timeWait),
+		Reusable: int(p.counts.reusable), SynSent: int(p.counts.synSent),
+		HeadroomLow: int(c.lowest()), History: c.history(), Cliff: l.cliff(p, sp),
+		Life: c.life.spread(), Hold: c.hold.spread(), Search: c.search.spread(), ClosesFirst: -1,
+	}
+	if p.kind == seatIPv6 {
+		row.Family = event.IPv6
+	}
+	row.Local = endpoint{addr: p.addr, valid: true}.addrPort(row.Family).Addr()
+	if p.request == RequestConnect {
+		row.Poisoned = int(sp.lost)
+		key := &l.pools.flows.at(p.flow - 1).key
+		row.Remote = endpoint{key.remote, key.port, true}.addrPort(row.Family)
+	}
+	if p.request == RequestUDP {
+		row.Protocol = event.UDP
+	}
+	if ratio, ok := c.endings.ratio(); ok {
+		row.ClosesFirst = ratio
+	}
+	l.fillDemand(&row, c, at)
+	return row
+}
+
+func (l *Ledger) fillDemand(row *Pool, c *course, at event.Time) {
+	row.Total = Demand{Window: time.Duration(at - l.from), Allocations: c.allocations, Refusals: c.refusals}
+	row.Recent.Window = window(l.from, at)
+	row.Recent.Allocations, row.Recent.Refusals = c.demand.sum(at)
+	row.Second, row.Minute = c.demand.lastSecond(l.from, at), c.demand.lastMinute(l.from, at)
+}
+
+func (h *histogram) spread() Spread {
+	var s Spread
+	s.P50, _ = h.quantile(0.5)
+	s.P95, _ = h.quantile(0.95)
+	return s
+}
+
+// cliff compares what is left of the preferred parity with nothing.
+func (l *Ledger) cliff(p *pool, sp *span) Cliff {
+	switch {
+	case p.request != RequestConnect || sp.effective.IsZero():
+		return CliffUnknown
+	case !sp.own.IsZero() && l.start.OwnRangeInOnePass:
+		return CliffUnknown
+	case sp.preferred-sp.lostPreferred-p.counts.preferred+p.counts.preferredReusable <= 0:
+		return CliffPassed
+	case l.start.Poison == event.PoisonUnknown: // poisoned ports may have used them up
+		return CliffUnknown
+	}
+	return CliffAhead
+}
+
+func (l *Ledger) stakeRows(p *pool) []PoolOwner {
+	n := 0
+	for next := p.stakes; next != 0; next = l.pools.stakes.at(next - 1).next {
+		n++
+	}
+	rows := make([]PoolOwner, 0, n)
+	for next := p.stakes; next != 0; {
+		s := l.pools.stakes.at(next - 1)
+		rows = append(rows, PoolOwner{
+			Owner: l.publish(l.accounts.at(s.key.account()).owner), Ports: int(s.inUse), TimeWait: int(s.waiting),
+			Allocations: s.allocations, Refusals: s.refusals,
+		})
+		next = s.next
+	}
+	return rows
+}
+
+// withStakes adds to the holders of ports what they, and others, have asked of
+// the pool.
+func (l *Ledger) withStakes(p *pool, rows []PoolOwner) []PoolOwner {
+	place := make(map[event.OwnerID]int, len(rows))
+	for i := range rows {
+		place[rows[i].Owner.ID] = i
+	}
+	for _, asked := range l.stakeRows(p) {
+		i, holds := place[asked.Owner.ID]
+		if !holds {
+			rows = append(rows, asked)
+			continue
+		}
+		rows[i].Allocations, rows[i].Refusals = asked.Allocations, asked.Refusals
+	}
+	return rows
+}
+
+// portCounts are an owner's ports of a pool of bind(0) or UDP.
+type portCounts struct{ held, waiting int }
+
+// portHolders finds who has the ports in use of each pool of bind(0) and UDP.
+// Of several on one port the one that has it longest counts: a port is taken
+// once.
+func (l *Ledger) portHolders() map[uint32][]PoolOwner {
+	counts := map[uint32][]portCounts{} // by pool, and owner plus one
+	for i := range l.buckets.next {
+		b := l.buckets.at(i)
+		if b.port == 0 {
+			continue
+		}
+		for next := *l.namespaces.at(b.namespace).bindPools(b.protocol); next != 0; {
+			p := l.pools.at(next - 1)
+			if p.course != nil && l.pools.spans.at(p.span).holds(b.port) {
+				l.countHolder(b, next-1, counts)
+			}
+			next = p.next
+		}
+	}
+	held := make(map[uint32][]PoolOwner, len(counts))
+	for pool, byOwner := range counts {
+		for owner, n := range byOwner {
+			if ports := n.held + n.waiting; ports > 0 {
+				held[pool] = append(held[pool], PoolOwner{
+					Owner: l.publishOrUnknown(uint32(owner) - 1), Ports: ports, TimeWait: n.waiting,
+				})
+			}
+		}
+	}
+	return held
+}
+
+func (l *Ledger) countHolder(b *bucket, pool uint32, counts map[uint32][]portCounts) {
+	stands := l.standingOf(b, l.pools.at(pool), 0)
+	if stands == portFree {
+		return
+	}
+	byOwner := counts[pool]
+	if byOwner == nil {
+		byOwner = make([]portCounts, l.owners.next+1)
+		counts[pool] = byOwner
+	}
+	n := &byOwner[l.holderOf(b, pool)+1] // nobody is the first
+	if stands == portWaiting {
+		n.waiting++
+	} else {
+		n.held++
+	}
+}
+
+// nobody stands for the owner of accepted sockets whose listener is gone.
+const nobody = ^uint32(0)
+
+// holderOf is the owner of the oldest lease on the port that the pool's request
+// meets.
+func (l *Ledger) holderOf(b *bucket, pool uint32) uint32 {
+	p := l.pools.at(pool)
+	for next := b.oldest; next != 0; {
+		ls := l.leases.at(next - 1)
+		if l.buckets.seats.at(ls.seat - 1).blocks(&p.place) {
+			return l.accounts.at(ls.account).owner
+		}
+		next = ls.newer
+	}
+	if unknown, ok := l.owners.byID[event.OwnerID{}]; ok {
+		return unknown
+	}
+	return nobody
+}
+
+func (l *Ledger) publishOrUnknown(owner uint32) *OwnerInfo {
+	if owner == nobody {
+		return &OwnerInfo{}
+	}
+	return l.publish(owner)
+}
+
+func comparePoolOwners(a, b PoolOwner) int {
+	return cmp.Or(
+		cmp.Compare(b.Ports, a.Ports), cmp.Compare(b.Refusals, a.Refusals),
+		cmp.Compare(b.Allocations, a.Allocations), compareOwners(a.Owner.ID, b.Owner.ID))
+}
+
+// comparePools puts first what was refused within the last minute, then what
+// is used most, then what is asked for most. Names decide the rest.
+func comparePools(a, b Pool) int {
+	used := func(p *Pool) float64 {
+		ratio, ok := p.UsedRatio()
+		if !ok {
+			return -1
+		}
+		return ratio
+	}
+	return cmp.Or(
+		cmp.Compare(b.Minute.Refusals, a.Minute.Refusals),
+		cmp.Compare(used(&b), used(&a)),
+		cmp.Compare(b.Minute.Allocations, a.Minute.Allocations),
+		cmp.Compare(a.NetNS, b.NetNS), cmp.Compare(a.Request, b.Request), cmp.Compare(a.Device, b.Device),
+		cmp.Compare(a.Family, b.Family), a.Local.Compare(b.Local), a.Remote.Compare(b.Remote),
+		cmp.Compare(a.Range.Low, b.Range.Low), cmp.Compare(a.Range.High, b.Range.High),
+		compareBool(a.Own, b.Own))
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}

@@ -1,0 +1,131 @@
+package verify
+
+import (
+	"slices"
+	"time"
+
+	"github.com/portwatch/portwatch/internal/aggregate"
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// Apart is the least time between two passes.
+const Apart = time.Second
+
+// Report is what came of a comparison.
+type Report struct {
+	// Checked is the sockets and leases that the second pass compared:
+	// accepted sockets and half-open connections are none of them.
+	Checked int
+	// Missing, Extra and StateDiffers count the differences by kind.
+	Missing, Extra, StateDiffers int
+	// InFlight is the sockets that differed, but not in the same way in both
+	// passes or with an event in between.
+	InFlight int
+	// Unattributed is the leases whose owner is not known.
+	Unattributed int
+	// BoundCompared is false where the kernel does not list sockets that are
+	// bound and nothing else.
+	BoundCompared bool
+	Differences   []Difference // by kind, namespace, protocol and cookie
+}
+
+// Differ reports whether anything differs.
+func (r *Report) Differ() bool { return len(r.Differences) > 0 }
+
+// Verifier applies the rule of two passes. It is for one goroutine: the one that
+// the ledger belongs to.
+//
+// The caller shows it every event that the ledger books. When it likes, it lists
+// the sockets and hands over the Picture; from then on Ready tells, tick by tick,
+// when the ledger has been told everything up to that moment and Pass may be
+// called.
+type Verifier struct {
+	ledger  *aggregate.Ledger
+	picture *Picture
+	began   event.Time // of the first picture
+	// touched are the sockets that an event spoke of since.
+	touched map[uint64]struct{}
+	first   map[Difference]struct{}
+	passes  int
+}
+
+// New makes a verifier for a ledger.
+func New(l *aggregate.Ledger) *Verifier {
+	return &Verifier{ledger: l, touched: map[uint64]struct{}{}, first: map[Difference]struct{}{}}
+}
+
+// Event notes which socket an event speaks of.
+func (v *Verifier) Event(ev *event.Event) {
+	if id := ev.Lease.ID; id != (event.LeaseID{}) {
+		v.touched[id.Cookie] = struct{}{}
+	}
+}
+
+// Due reports whether the next picture may be taken at a moment of the boot
+// clock: no other is being compared, and the first is old enough.
+func (v *Verifier) Due(now event.Time) bool {
+	return v.picture == nil && (v.passes == 0 || now >= v.began+event.Time(Apart))
+}
+
+// Take begins a pass with a picture.
+func (v *Verifier) Take(p *Picture) {
+	if v.passes == 0 {
+		v.began = p.Began
+		clear(v.touched)
+	}
+	v.picture = p
+}
+
+// Ready reports whether a tick proves that the ledger has been told everything
+// that the picture shows.
+func (v *Verifier) Ready(tick event.Time) bool { return v.picture != nil && tick >= v.picture.Ended }
+
+// Pass compares. After the second pass the report is there and the next pass is
+// a first one again.
+func (v *Verifier) Pass() (r Report, done bool) {
+	found, checked := compare(v.ledger, v.picture)
+	bound := v.picture.BoundListed
+	v.picture = nil
+	v.passes++
+	if v.passes == 1 {
+		for _, d := range found {
+			v.first[d] = struct{}{}
+		}
+		return r, false
+	}
+	r = Report{Checked: checked, BoundCompared: bound, Unattributed: v.ledger.Snapshot(0).Unattributed}
+	flying := map[uint64]struct{}{}
+	for d := range v.first {
+		flying[d.Cookie] = struct{}{}
+	}
+	for _, d := range found {
+		_, twice := v.first[d]
+		_, touched := v.touched[d.Cookie]
+		if !twice || touched {
+			flying[d.Cookie] = struct{}{}
+			continue
+		}
+		r.add(d)
+	}
+	for _, d := range r.Differences {
+		delete(flying, d.Cookie)
+	}
+	r.InFlight = len(flying)
+	slices.SortFunc(r.Differences, order)
+	v.passes = 0
+	clear(v.first)
+	clear(v.touched)
+	return r, true
+}
+
+func (r *Report) add(d Difference) {
+	switch d.Kind {
+	case Missing:
+		r.Missing++
+	case Extra:
+		r.Extra++
+	case StateDiffers:
+		r.StateDiffers++
+	}
+	r.Differences = append(r.Differences, d)
+}
