@@ -219,8 +219,10 @@ func (b *lab) healed(t *testing.T) verify.Report {
 	t.Helper()
 	const audit = 2 * time.Minute // the pace of audits, with so many namespaces
 	report := b.verify(t)
-	for began := time.Now(); report.Differ() && time.Since(began) < audit; {
+	if report.Differ() {
 		t.Logf("left to an audit: %+v", report.Differences)
+	}
+	for began := time.Now(); report.Differ() && time.Since(began) < audit; {
 		report = b.verify(t)
 	}
 	return report
