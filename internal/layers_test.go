@@ -60,7 +60,7 @@ var layers = []layer{
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "go.uber.org/zap/zapcore", sys,
 	}},
 	{"scripts/bench", []string{ebpf, sys}},
-	{"scripts/vmtest", []string{"scripts/vmtest/plan"}},
+	{"scripts/vmtest", []string{"scripts/vmtest/plan", sys}},
 	{"scripts/vmtest/init", []string{"scripts/vmtest/plan", "internal/tracer/netns", sys}},
 	{"scripts/vmtest/plan", nil},
 }

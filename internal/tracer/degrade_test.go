@@ -22,7 +22,7 @@ func needFull(t *testing.T) bool {
 	t.Helper()
 	tracertest.RequireRoot(t)
 	if CanTrace() == nil {
-		return testMode(t) != event.ModeTracepoint
+		return tracertest.Mode(t) != event.ModeTracepoint
 	}
 	_, err := Open(t.Context(), Options{Mode: event.ModeFull})
 	if !errors.Is(err, ErrPermission) && !errors.Is(err, ErrUnsupported) {

@@ -65,7 +65,7 @@ const spareThreads = 16
 func TestNamespacesThatComeAndGo(t *testing.T) {
 	tracertest.RequireRoot(t)
 	neighbour(t)
-	tracer, err := Open(t.Context(), Options{Mode: testMode(t)})
+	tracer, err := Open(t.Context(), Options{Mode: tracertest.Mode(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 func TestCloseLeavesNothing(t *testing.T) {
 	tracertest.RequireRoot(t)
 	before := ownPrograms(t)
-	tracer, err := Open(t.Context(), Options{Mode: testMode(t)})
+	tracer, err := Open(t.Context(), Options{Mode: tracertest.Mode(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestTakesNoPortOfOthers(t *testing.T) {
 	s.actor("inhabitant") // makes the namespace one that is walked
 	s.open(func(o *Options) { o.NetNS = append(o.NetNS, own) })
 
-	busy, err := Open(t.Context(), Options{Mode: testMode(t)})
+	busy, err := Open(t.Context(), Options{Mode: tracertest.Mode(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestTakesNoPortOfOthers(t *testing.T) {
 	}
 	defer d.Close()
 	d.round(t.Context())
-	if _, err := SelfTest(t.Context(), Options{Mode: testMode(t)}); err != nil {
+	if _, err := SelfTest(t.Context(), Options{Mode: tracertest.Mode(t)}); err != nil {
 		t.Fatal(err)
 	}
 	s.settle()

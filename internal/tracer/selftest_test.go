@@ -10,7 +10,7 @@ import (
 
 func TestSelfTestProvesEveryHook(t *testing.T) {
 	tracertest.RequireRoot(t)
-	report, err := SelfTest(t.Context(), Options{Mode: testMode(t)})
+	report, err := SelfTest(t.Context(), Options{Mode: tracertest.Mode(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func newStage(t *testing.T) *stage {
 
 func (s *stage) open(change ...func(*Options)) {
 	s.Helper()
-	o := Options{Mode: testMode(s), NetNS: []uint32{s.ns.Inode()}}
+	o := Options{Mode: tracertest.Mode(s), NetNS: []uint32{s.ns.Inode()}}
 	for _, f := range change {
 		f(&o)
 	}

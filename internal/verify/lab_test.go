@@ -55,7 +55,7 @@ func openLab(t *testing.T, rooms int) *lab {
 		b.free = append(b.free, ns)
 		b.rooms = append(b.rooms, ns.Inode())
 	}
-	source, err := tracer.Open(t.Context(), tracer.Options{NetNS: b.rooms})
+	source, err := tracer.Open(t.Context(), tracer.Options{Mode: tracertest.Mode(t), NetNS: b.rooms})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,12 +14,21 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 // scenarioPackage holds the scenarios.
 const scenarioPackage = "internal/tracer"
+
+// modePackages know modes; verifyPackage proves the ledger, with fewer random
+// cases than on a machine of its own: an emulated one is slow.
+var (
+	modePackages  = []string{scenarioPackage, verifyPackage}
+	verifyPackage = "internal/verify"
+	verifyArgs    = []string{"-programs", "20", "-cases", "10"}
+)
 
 // otherPackages touch the kernel too.
 const otherPackages = "internal/tracer/sockdiag,internal/tracer/netns,internal/tracer/portrange,internal/tracer/workload"
@@ -55,7 +64,7 @@ func parseFlags(args []string) (*settings, error) {
 	fs := flag.NewFlagSet("vmtest", flag.ContinueOnError)
 	kernels := fs.String("kernels", "host,6.1,6.12,7.2", "`series` of kernels; host is the one at hand: it needs root and runs the scenarios only")
 	modes := fs.String("modes", "tracepoint,full", "`modes` of portwatch")
-	packages := fs.String("packages", otherPackages, "`packages` to test beside "+scenarioPackage+", in the first mode only")
+	packages := fs.String("packages", otherPackages, "`packages` to test beside "+strings.Join(modePackages, " and ")+", in the first mode only")
 	fs.StringVar(&s.only, "run", "", "only tests that match `regexp`, as for go test")
 	fs.DurationVar(&s.limit, "limit", 15*time.Minute, "`time` that the tests of one package may take")
 	fs.IntVar(&s.jobs, "jobs", 2, "machines at a `time`")
@@ -77,7 +86,7 @@ func parseFlags(args []string) (*settings, error) {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	}
 	s.kernels, s.modes = list(*kernels), list(*modes)
-	s.packages, s.program = append([]string{scenarioPackage}, list(*packages)...), fs.Args()
+	s.packages, s.program = slices.Concat(modePackages, list(*packages)), fs.Args()
 	if len(s.kernels) == 0 || len(s.modes) == 0 || s.jobs < 1 || s.limit < time.Minute {
 		return nil, errors.New("-kernels and -modes must name one, -jobs must be at least 1 and -limit 1m")
 	}

@@ -130,7 +130,7 @@ func TestParseFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(s.kernels, []string{"6.1", "7.2"}) || !slices.Equal(s.program, []string{"bin/portwatch", "doctor"}) ||
-		!slices.Equal(s.packages, []string{scenarioPackage, "internal/tracer/netns"}) {
+		!slices.Equal(s.packages, append(slices.Clone(modePackages), "internal/tracer/netns")) {
 		t.Errorf("parseFlags() = %+v", s)
 	}
 }

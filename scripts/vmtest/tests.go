@@ -42,23 +42,30 @@ func (l *lab) runAll(ctx context.Context, columns []*column) error {
 	return errors.Join(errs...)
 }
 
-// packagesOf are those that a column tests. Only the scenarios' package knows
-// modes; on the host, go test runs the others.
+// packagesOf are those that a column tests. On the host, go test runs those that
+// are not the scenarios'.
 func (l *lab) packagesOf(c *column) []string {
-	if c.kernel == host || c.mode != l.modes[0] {
+	switch {
+	case c.kernel == host:
 		return l.packages[:1]
+	case c.mode != l.modes[0]:
+		return l.packages[:len(modePackages)]
 	}
 	return l.packages
 }
 
-// args are those of a test binary.
-func (l *lab) args(c *column) []string {
+// args are those of a package's test binary.
+func (l *lab) args(c *column, pkg string) []string {
 	only := l.only
 	if c.kernel == host && only == "" {
 		only = "^(" + strings.Join(append(names(l.scenarios), verifierTest), "|") + ")$"
 	}
 	// It ends itself before it is killed, and says where it was.
-	return []string{"-test.v=test2json", "-test.timeout", (l.limit - 20*time.Second).String(), "-test.run", only}
+	args := []string{"-test.v=test2json", "-test.timeout", (l.limit - 20*time.Second).String(), "-test.run", only}
+	if pkg == verifyPackage {
+		args = append(args, verifyArgs...)
+	}
+	return args
 }
 
 // environ tells the tests what they may expect: root, and a mode.
@@ -76,7 +83,7 @@ func (l *lab) runHost(ctx context.Context, c *column) error {
 	defer cancel()
 	began := time.Now()
 	for _, pkg := range l.packagesOf(c) {
-		cmd := exec.CommandContext(ctx, l.binary(pkg), l.args(c)...)
+		cmd := exec.CommandContext(ctx, l.binary(pkg), l.args(c, pkg)...)
 		cmd.Dir, cmd.Env = pkg, append(os.Environ(), c.environ()...)
 		output, err := cmd.CombinedOutput()
 		note := plan.Note{Event: plan.End, Text: "exit status 0"}
@@ -102,7 +109,7 @@ func (l *lab) runMachine(ctx context.Context, c *column) error {
 		binary := path.Join("/tests", pkg, path.Base(pkg)+".test")
 		files[binary] = l.binary(pkg)
 		commands = append(commands, plan.Command{
-			Argv: append([]string{binary}, l.args(c)...), Dir: path.Dir(binary),
+			Argv: append([]string{binary}, l.args(c, pkg)...), Dir: path.Dir(binary),
 			Env: slices.Concat(c.environ(), l.peer.environ(), []string{"PATH=/bin", "HOME=/tmp"}), Seconds: int(l.limit / time.Second),
 		})
 	}

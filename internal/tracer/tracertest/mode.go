@@ -1,0 +1,24 @@
+package tracertest
+
+import (
+	"os"
+	"testing"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// Mode is the mode in which tests open a tracer: PORTWATCH_TEST_MODE, or 0, the
+// best that the kernel permits. Any other word fails the test.
+func Mode(tb testing.TB) event.Mode {
+	tb.Helper()
+	word := os.Getenv("PORTWATCH_TEST_MODE")
+	for _, m := range []event.Mode{event.ModeFull, event.ModeTracepoint} {
+		if word == m.String() {
+			return m
+		}
+	}
+	if word != "" {
+		tb.Fatalf("PORTWATCH_TEST_MODE=%s: known are full and tracepoint", word)
+	}
+	return 0
+}
