@@ -35,6 +35,7 @@ func slotStart(slot uint32) event.Time { return event.Time(uint64(slot) * uint64
 
 // course is what is remembered of a pool over time.
 type course struct {
+	began                 event.Time
 	demand                ring
 	allocations, refusals uint64
 	life, hold, search    histogram
@@ -42,6 +43,9 @@ type course struct {
 	current               Slot
 	// past is only ever appended to: a snapshot may keep its tail.
 	past []Slot
+	// As of the last snapshot.
+	outlook  outlook
+	forecast Forecast
 }
 
 // grantCourse begins to remember what happens in a pool, if there is room, or if
@@ -56,7 +60,7 @@ func (l *Ledger) grantCourse(i uint32) {
 		return
 	}
 	l.pools.courses++
-	p.course, p.settled = &course{}, l.version
+	p.course, p.settled = &course{began: l.now}, l.version
 	l.openSlot(p, slotOf(l.now))
 }
 

@@ -10,6 +10,7 @@ import (
 type histogram struct {
 	counts [octaves * quarters]uint16
 	total  uint32
+	sum    time.Duration // of those counted, faded as they are
 }
 
 const (
@@ -28,14 +29,25 @@ func (h *histogram) add(d time.Duration) {
 	}
 	h.counts[stepOf(d)]++
 	h.total++
+	h.sum += d
+}
+
+// mean is the average; 0 if none was counted.
+func (h *histogram) mean() time.Duration {
+	if h.total == 0 {
+		return 0
+	}
+	return h.sum / time.Duration(h.total)
 }
 
 func (h *histogram) fade() {
+	before := h.total
 	h.total = 0
 	for i := range h.counts {
 		h.counts[i] /= 2
 		h.total += uint32(h.counts[i])
 	}
+	h.sum = h.sum / time.Duration(before) * time.Duration(h.total)
 }
 
 // stepOf is the octave of the duration in units of 256 ns, and the quarter of

@@ -53,6 +53,8 @@ type Pool struct {
 	// first, and so left a TIME_WAIT here; negative if none has ended.
 	ClosesFirst float64
 
+	Forecast Forecast
+
 	History []Slot      // oldest first; the running step is not in it
 	Owners  []PoolOwner // most ports first
 }
@@ -113,22 +115,32 @@ func (p *Pool) UsedRatio() (float64, bool) {
 	return 1 - float64(p.HeadroomLow)/float64(p.Capacity), true
 }
 
-// Level is how urgent the pool is: "critical" if it was refusing within the last
-// minute, "warning" past the cliff or at 70 % and more, else "unknown", because
-// nothing says yet where it is heading.
+// RunsDryWithin reports whether the forecast says that the pool will refuse
+// within d.
+func (p *Pool) RunsDryWithin(d time.Duration) bool {
+	return p.Forecast.Outcome == OutcomeRunsDry && p.Forecast.DryIn <= d
+}
+
+// Level is how urgent the pool is: "critical" if it refused within the last
+// minute or will within the next, "warning" past the cliff, at 70 % and more or
+// if it runs dry within a quarter of an hour, "unknown" if its range is not
+// known, else "ok".
 func (p *Pool) Level() string {
 	ratio, known := p.UsedRatio()
 	switch {
-	case p.Minute.Refusals > 0:
+	case p.Minute.Refusals > 0 || p.RunsDryWithin(time.Minute):
 		return "critical"
-	case p.Cliff == CliffPassed || known && ratio >= 0.7:
+	case p.Cliff == CliffPassed || known && ratio >= 0.7 || p.RunsDryWithin(15*time.Minute):
 		return "warning"
+	case !known:
+		return "unknown"
 	}
-	return "unknown"
+	return "ok"
 }
 
 func (l *Ledger) poolRows(at event.Time) []Pool {
 	rows := make([]Pool, 0, l.pools.courses)
+	l.foresee(at)
 	var held map[uint32][]PoolOwner
 	for i := range l.pools.next {
 		p := l.pools.at(i)
@@ -137,6 +149,7 @@ func (l *Ledger) poolRows(at event.Time) []Pool {
 		}
 		l.settle(p)
 		row := l.poolRow(p, at)
+		row.Forecast = p.course.forecast
 		if p.request == RequestConnect {
 			row.Owners = l.stakeRows(p)
 		} else {

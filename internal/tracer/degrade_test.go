@@ -48,7 +48,7 @@ func TestHookWithoutItsFunction(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			place := placeOf(tt.program)
+			place := hookOf(tt.program).place()
 			support, err := Probe(t.Context(), Options{renamed: map[string]string{tt.program: nowhere}})
 			if err != nil {
 				t.Fatal(err)

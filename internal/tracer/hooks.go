@@ -115,14 +115,14 @@ func (h *hook) place() string {
 	return "cgroup/" + h.program[len("pw_"):]
 }
 
-// placeOf is the place of a program of the table.
-func placeOf(program string) string {
+// hookOf is a program's row of the table; nil if it has none.
+func hookOf(program string) *hook {
 	for i := range hooks {
 		if hooks[i].program == program {
-			return hooks[i].place()
+			return &hooks[i]
 		}
 	}
-	return ""
+	return nil
 }
 
 // attachTypes are those of the cgroup programs.

@@ -168,7 +168,7 @@ func (p *probes) load(name string) (*ebpf.Program, error) {
 func (p *probes) attach(h *hook, events tracefs, support *Support) error {
 	report := HookReport{Hook: h.place(), Required: h.required, State: HookAttached}
 	if h.standsInFor != "" {
-		report.State, report.Tried = HookFallback, []string{placeOf(h.standsInFor)}
+		report.State, report.Tried = HookFallback, []string{hookOf(h.standsInFor).place()}
 	}
 	step := "load"
 	prog, err := p.load(h.program)
@@ -195,7 +195,7 @@ func (p *probes) attach(h *hook, events tracefs, support *Support) error {
 	p.attached[h.program] = err == nil
 	support.report(report)
 	if err == nil && h.standsInFor != "" {
-		support.replace(placeOf(h.standsInFor))
+		support.replace(hookOf(h.standsInFor).place())
 	}
 	return nil
 }

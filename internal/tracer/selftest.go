@@ -83,18 +83,26 @@ func SelfTest(ctx context.Context, o Options) (SelfTestReport, error) {
 	}
 }
 
-// replaceable are the silent hooks for which another one can stand in.
+// replaceable are the silent hooks on functions for which another one can stand
+// in. On a mode without functions nothing is replaced.
 func replaceable(results []SelfTestResult) []SelfTestResult {
 	var found []SelfTestResult
 	for _, r := range results {
-		for i := range hooks {
-			h := &hooks[i]
-			if r.Verdict == VerdictSilent && h.standsInFor != "" && placeOf(h.standsInFor) == r.Hook {
-				found = append(found, r)
-			}
+		if r.Verdict == VerdictSilent && hasStandIn(r.Hook) {
+			found = append(found, r)
 		}
 	}
 	return found
+}
+
+func hasStandIn(place string) bool {
+	for i := range hooks {
+		first := hookOf(hooks[i].standsInFor)
+		if first != nil && first.onFunction() && first.place() == place {
+			return true
+		}
+	}
+	return false
 }
 
 func selfTest(ctx context.Context, o Options) (report SelfTestReport, err error) {
