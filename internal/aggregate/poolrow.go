@@ -123,8 +123,8 @@ func (p *Pool) RunsDryWithin(d time.Duration) bool {
 
 // Level is how urgent the pool is: "critical" if it refused within the last
 // minute or will within the next, "warning" past the cliff, at 70 % and more or
-// if it runs dry within a quarter of an hour, "unknown" if its range is not
-// known, else "ok".
+// if it runs dry within a quarter of an hour, "unknown" if its range, or who has
+// poisoned it, is not known, else "ok".
 func (p *Pool) Level() string {
 	ratio, known := p.UsedRatio()
 	switch {
@@ -132,7 +132,7 @@ func (p *Pool) Level() string {
 		return "critical"
 	case p.Cliff == CliffPassed || known && ratio >= 0.7 || p.RunsDryWithin(15*time.Minute):
 		return "warning"
-	case !known:
+	case !known || p.Request == RequestConnect && !p.PoisonKnown:
 		return "unknown"
 	}
 	return "ok"

@@ -73,9 +73,9 @@ var poolState = Object[poolRow]{
 			return Bool(p.Cliff == aggregate.CliffPassed)
 		}),
 	ranged("syn_sent", "Of those in use, connections that are not answered yet.", func(p *poolRow) int { return p.SynSent }),
-	unknownYet[poolRow]("returning_10s", "ports", "Ports that come back within 10 s.", Integer),
-	unknownYet[poolRow]("returning_30s", "ports", "Ports that come back within 30 s.", Integer),
-	unknownYet[poolRow]("returning_60s", "ports", "Ports that come back within 60 s.", Integer),
+	ranged("returning_10s", "Ports whose TIME_WAIT ends within 10 s.", func(p *poolRow) int { return p.Forecast.Returning[0] }),
+	ranged("returning_30s", "The same within 30 s.", func(p *poolRow) int { return p.Forecast.Returning[1] }),
+	ranged("returning_60s", "The same within 60 s.", func(p *poolRow) int { return p.Forecast.Returning[2] }),
 }
 
 var poolMotion = Object[poolRow]{
@@ -100,9 +100,22 @@ var poolMotion = Object[poolRow]{
 		}),
 	one("search_seconds_p50", "seconds", "How long the kernel looks for a port: the median; null where that is not measured.", Real,
 		func(_ *Context, p *poolRow) Value { return spent(p.Search.P50) }),
-	unknownYet[poolRow]("sustainable_per_second", "per second", "The rate of allocations that the pool bears for ever.", Real),
-	nest("forecast", "Where the pool is heading; null if that is not known.", poolForecast, func(*poolRow) *poolRow { return nil }),
-	unknownYet[poolRow]("time_to_exhaustion_seconds", "seconds", "Until the pool runs dry.", Real),
+	one("sustainable_per_second", "per second", "The rate of allocations that the pool bears for ever: capacity ÷ hold time.", Real,
+		func(_ *Context, p *poolRow) Value {
+			if p.Forecast.Sustainable == 0 || p.Range.IsZero() {
+				return Value{}
+			}
+			return Number(p.Forecast.Sustainable)
+		}),
+	nest("forecast", "Where the pool is heading if things go on as in the last 10 s; null while its range is not known.", poolForecast,
+		func(p *poolRow) *poolRow {
+			if p.Range.IsZero() {
+				return nil
+			}
+			return p
+		}),
+	one("time_to_exhaustion_seconds", "seconds", "Until the pool refuses: 0 if it does, null if it is not going to.", Real,
+		func(_ *Context, p *poolRow) Value { return dryIn(p) }),
 	one("failures", "failures", "Requests that were refused for want of ports, since the pool is remembered.", Integer,
 		func(c *Context, p *poolRow) Value { return ofRequests(c, Count(p.Total.Refusals)) }),
 	words("level", "How urgent it is.", "ok warning critical unknown", func(p *poolRow) string { return p.Level() }),
@@ -110,9 +123,51 @@ var poolMotion = Object[poolRow]{
 }
 
 var poolForecast = Object[poolRow]{
-	unknownYet[poolRow]("outcome", "", "refusing, runs_dry, levels_off, draining or unknown.", String),
-	unknownYet[poolRow]("seconds", "seconds", "Until then.", Real),
-	unknownYet[poolRow]("levels_off_ratio", "", "The used_ratio at which it levels off.", Real),
+	words("outcome", "Where it is heading: unknown with less than 10 s of data, or if over a fifth of the pool has no known end.",
+		"refusing runs_dry levels_off draining unknown", func(p *poolRow) string { return p.Forecast.Outcome.String() }),
+	one("seconds", "seconds", "Until the first refusal, if it runs dry.", Real,
+		func(_ *Context, p *poolRow) Value {
+			if p.Forecast.Outcome != aggregate.OutcomeRunsDry {
+				return Value{}
+			}
+			return Seconds(p.Forecast.DryIn)
+		}),
+	one("levels_off_ratio", "", "The used_ratio at which it levels off, if it does.", Real,
+		func(_ *Context, p *poolRow) Value {
+			if p.Forecast.Outcome != aggregate.OutcomeLevelsOff {
+				return Value{}
+			}
+			return Number(p.Forecast.LevelsOffAt)
+		}),
+}
+
+// dryIn is the time until a refusal, where the forecast knows one.
+func dryIn(p *poolRow) Value {
+	switch {
+	case p.Range.IsZero():
+		return Value{}
+	case p.Forecast.Outcome == aggregate.OutcomeRefusing:
+		return Seconds(0)
+	case p.Forecast.Outcome == aggregate.OutcomeRunsDry:
+		return Seconds(p.Forecast.DryIn)
+	}
+	return Value{}
+}
+
+// forecastWord is the forecast in a cell: "dry in 41 s", "levels off at 65 %".
+func forecastWord(p *poolRow) Value {
+	f := &p.Forecast
+	switch f.Outcome {
+	case aggregate.OutcomeRefusing:
+		return Text("refusing")
+	case aggregate.OutcomeRunsDry:
+		return Text("dry in " + strconv.Itoa(int(f.DryIn.Seconds())) + " s")
+	case aggregate.OutcomeLevelsOff:
+		return Text("levels off at " + strconv.Itoa(int(100*f.LevelsOffAt+0.5)) + " %")
+	case aggregate.OutcomeDraining:
+		return Text("draining")
+	}
+	return Value{}
 }
 
 // unknownYet is a field of the contract that this version cannot fill.
@@ -224,6 +279,7 @@ func PoolColumns(requests bool) []Column[poolRow] {
 		numbers("TIME_WAIT", pool.Named("time_wait")),
 		numbers("TRY/s", pool.Named("attempts_per_second")),
 		numbers("FAIL/s", pool.Named("refusals_per_second")),
+		{Header: "FORECAST", Value: func(_ *Context, p *poolRow) Value { return forecastWord(p) }},
 		{Header: "MOST BY", Value: func(_ *Context, p *poolRow) Value {
 			if len(p.Owners) == 0 || p.Owners[0].Ports == 0 {
 				return Value{}

@@ -18,8 +18,18 @@ func tightPool() aggregate.Pool {
 		Range: event.PortRange{Low: 40000, High: 40004}, Capacity: 4, Poisoned: 1, PoisonKnown: true,
 		InUse: 3, TimeWait: 2, Reusable: 1, HeadroomLow: 1, Cliff: aggregate.CliffAhead,
 		Life: aggregate.Spread{P50: time.Second, P95: 2 * time.Second}, ClosesFirst: 0.5,
+		Forecast: aggregate.Forecast{
+			Outcome: aggregate.OutcomeRunsDry, DryIn: 41500 * time.Millisecond, Sustainable: 2.5, Returning: [3]int{1, 2, 3},
+		},
 		Owners: []aggregate.PoolOwner{{Owner: &aggregate.OwnerInfo{}, Ports: 3, TimeWait: 2}},
 	}
+}
+
+// heading is the tight pool with another forecast.
+func heading(f aggregate.Forecast) aggregate.Pool {
+	p := tightPool()
+	p.Forecast = f
+	return p
 }
 
 func poolJSON(p aggregate.Pool) string {
@@ -38,13 +48,20 @@ func TestPoolInJSON(t *testing.T) {
 	}{
 		{"all is known", tightPool(), []string{
 			`"id":"7/tcp/10.0.0.1>10.0.0.5:443"`, `"capacity":4,"poisoned":1,"in_use":3,"time_wait":2,"time_wait_reusable":1,"headroom":2,"headroom_low":1,"used_ratio":0.75,"past_cliff":false`,
-			`"life_seconds_p50":1,"life_seconds_p95":2,"closes_first_ratio":0.5`, `"share":1`, `"level":"warning"`, `"forecast":null`,
+			`"life_seconds_p50":1,"life_seconds_p95":2,"closes_first_ratio":0.5`, `"share":1`, `"level":"critical"`,
+			`"returning_10s":1,"returning_30s":2,"returning_60s":3`, `"sustainable_per_second":2.5,"forecast":{"outcome":"runs_dry","seconds":41.5,"levels_off_ratio":null},"time_to_exhaustion_seconds":41.5`,
+		}},
+		{"refusing", heading(aggregate.Forecast{Outcome: aggregate.OutcomeRefusing}), []string{
+			`"sustainable_per_second":null,"forecast":{"outcome":"refusing","seconds":null,"levels_off_ratio":null},"time_to_exhaustion_seconds":0`,
+		}},
+		{"levels off", heading(aggregate.Forecast{Outcome: aggregate.OutcomeLevelsOff, LevelsOffAt: 0.65}), []string{
+			`"forecast":{"outcome":"levels_off","seconds":null,"levels_off_ratio":0.65},"time_to_exhaustion_seconds":null`, `"level":"warning"`,
 		}},
 		{"sockets with a device and a range of their own", own, []string{`"id":"7/tcp/10.0.0.1%3[40000-40004]>10.0.0.5:443","request":"connect"`, `"device":3`}},
 		{"who bound what is not known", blind, []string{`"poisoned":null,"in_use":3`, `"past_cliff":null`, `"closes_first_ratio":null`}},
 		{"the range is not known", unlimited, []string{
 			`"range":null,"capacity":null,"poisoned":null,"in_use":null,"time_wait":null,"time_wait_reusable":null,"headroom":null,"headroom_low":null,"used_ratio":null`,
-			`"owners":null`,
+			`"owners":null`, `"forecast":null,"time_to_exhaustion_seconds":null`,
 		}},
 	}
 	for _, tt := range tests {
