@@ -275,10 +275,6 @@ func PoolColumns(requests bool) []Column[poolRow] {
 			return Value{}
 		}},
 		{Header: "HEADROOM", Right: true, Value: func(_ *Context, p *poolRow) Value { return headroomWord(p) }},
-		numbers("IN USE", pool.Named("in_use")),
-		numbers("TIME_WAIT", pool.Named("time_wait")),
-		numbers("TRY/s", pool.Named("attempts_per_second")),
-		numbers("FAIL/s", pool.Named("refusals_per_second")),
 		{Header: "FORECAST", Value: func(_ *Context, p *poolRow) Value { return forecastWord(p) }},
 		{Header: "MOST BY", Value: func(_ *Context, p *poolRow) Value {
 			if len(p.Owners) == 0 || p.Owners[0].Ports == 0 {
@@ -286,6 +282,10 @@ func PoolColumns(requests bool) []Column[poolRow] {
 			}
 			return processAndPID(p.Owners[0].Owner)
 		}},
+		numbers("IN USE", pool.Named("in_use")),
+		numbers("TIME_WAIT", pool.Named("time_wait")),
+		numbers("TRY/s", pool.Named("attempts_per_second")),
+		numbers("FAIL/s", pool.Named("refusals_per_second")),
 	}, requests)
 }
 
