@@ -159,11 +159,12 @@ func (r *room) cannotKnow(fact string) {
 	tracertest.CannotKnow(r, r.tracer.Support().Unavailable, fact)
 }
 
-// skipped is how many runs of its programs the kernel is known to have skipped.
+// skipped is how many runs of some programs, or of all, the kernel is known to
+// have skipped.
 func (r *room) skipped(programs ...string) uint64 {
 	var count uint64
 	for _, loss := range r.ledger.Snapshot(0).Losses {
-		if loss.Cause == event.LostNested && slices.Contains(programs, loss.What) {
+		if loss.Cause == event.LostNested && (len(programs) == 0 || slices.Contains(programs, loss.What)) {
 			count += loss.Count
 		}
 	}
