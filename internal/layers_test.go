@@ -45,7 +45,7 @@ var layers = []layer{
 		"internal/event", "internal/tracer/netns", sys, "github.com/mdlayher/netlink", "github.com/mdlayher/netlink/*",
 	}},
 	{"internal/tracer/tracertest", []string{
-		"internal/event", "internal/tracer/netns", sys, "github.com/mdlayher/netlink",
+		"internal/event", "internal/tracer/netns", "internal/tracer/sockdiag", sys, "github.com/mdlayher/netlink",
 	}},
 	{"internal/tracer", []string{
 		"internal/event", "internal/tracer/netns", "internal/tracer/portrange", "internal/tracer/workload",

@@ -102,7 +102,7 @@ func (l *Ledger) leaseAt(slot uint32) event.Lease {
 		Range: ls.rng, V6Only: ls.v6Only, Expires: ls.expires, Entered: ls.entered, TimestampsSeen: ls.entered != 0,
 		Owner: event.Owner{
 			Kind: info.ID.Kind, Confidence: ls.confidence, PID: info.ID.PID, StartTime: info.ID.StartTime,
-			Exec: info.ID.Exec, Comm: info.Comm, UID: info.UID, CgroupID: info.CgroupID,
+			Exec: info.ID.Exec, Comm: info.Comm, UID: info.UID, CgroupID: ls.cgroup,
 		},
 	}
 }

@@ -37,6 +37,25 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A process moves between cgroups: each lease keeps the one in which it was
+// taken, also when its state changes and an audit confirms it.
+func TestLeaseKeepsItsCgroup(t *testing.T) {
+	in := func(cookie, cgroup uint64) event.Lease {
+		el := tcp(cookie)
+		el.Owner.CgroupID = cgroup
+		return el
+	}
+	l := ledgerOf(Options{}, allocate(1, in(1, 71)), allocate(2, in(2, 72)), timeWait(3, waiting(in(1, 71), 63)),
+		begin(4), correction(4, event.CorrectionHolds, waiting(in(1, 71), 63)), correction(4, event.CorrectionHolds, in(2, 72)))
+	got := map[uint64]uint64{}
+	for el := range l.Leases {
+		got[el.ID.Cookie] = el.Owner.CgroupID
+	}
+	if diff := cmp.Diff(map[uint64]uint64{1: 71, 2: 72}, got); diff != "" {
+		t.Errorf("cgroups of the leases (-want +got):\n%s", diff)
+	}
+}
+
 func TestFailuresForgetTheOldest(t *testing.T) {
 	events := []event.Event{refusal(1, 1, 3), refusal(2, 2, 1), refusal(3, 1, 1), refusal(4, 3, 1)}
 	s := ledgerOf(Options{MaxFailures: 2}, events...).Snapshot(0)

@@ -38,6 +38,7 @@ func (e endpoint) addrPort(f event.Family) netip.AddrPort {
 type lease struct {
 	id      event.LeaseID
 	changed event.Time // time of the last event that spoke of it
+	cgroup  uint64     // the owner's when it took the port: it may have moved since
 	condition
 	position
 	account uint32

@@ -108,7 +108,7 @@ func (l *Ledger) insert(acc uint32, el *event.Lease, at event.Time) bool {
 	ls := l.leases.at(slot)
 	ls.position, ls.condition = positionOf(el), conditionOf(el)
 	ls.id, ls.changed, ls.account, ls.live = el.ID, at, acc, true
-	ls.confidence = el.Owner.Confidence
+	ls.confidence, ls.cgroup = el.Owner.Confidence, el.Owner.CgroupID
 	l.accounts.at(acc).leases++
 	l.count(ls)
 	l.join(slot)
@@ -168,7 +168,7 @@ func (l *Ledger) betterAccount(ls *lease, el *event.Lease) uint32 {
 	if el.Owner.Confidence < ls.confidence {
 		return ls.account
 	}
-	ls.confidence = el.Owner.Confidence
+	ls.confidence, ls.cgroup = el.Owner.Confidence, el.Owner.CgroupID
 	a := l.accounts.at(ls.account)
 	same := a.protocol == el.Protocol && a.family == el.Family && l.namespaces.at(a.namespace).inode == el.NetNS
 	if same && l.owners.at(a.owner).info.ID == el.Owner.ID() {

@@ -1,19 +1,14 @@
 package tracer
 
 import (
-	"slices"
-
 	"github.com/portwatch/portwatch/internal/event"
+	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
-// cannotTell checks that the mode says of itself that it does not know a fact,
-// and says so in the test's log.
+// cannotTell is [tracertest.CannotKnow] of the stage's mode.
 func cannotTell(s *stage, fact string) {
 	s.Helper()
-	if !slices.Contains(s.tracer.support.Unavailable, fact) {
-		s.Errorf("the mode does not say that it cannot know: %s", fact)
-	}
-	s.Logf("cannot know: %s", fact)
+	tracertest.CannotKnow(s, s.tracer.support.Unavailable, fact)
 }
 
 // full reports whether the stage is watched in mode full.

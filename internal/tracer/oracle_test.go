@@ -166,28 +166,10 @@ func (s *stage) healed() {
 func (s *stage) quiesce() {
 	s.Helper()
 	batch := make([]event.Event, 256)
-	for deadline := time.Now().Add(3 * time.Second); s.moving() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * time.Second); s.ns.Moving() && time.Now().Before(deadline); {
 		ctx, cancel := context.WithTimeout(s.Context(), 10*time.Millisecond)
 		n, _ := s.tracer.Read(ctx, batch)
 		cancel()
 		s.events = append(s.events, batch[:n]...)
 	}
-}
-
-// moving reports whether a TCP socket is in a state that nobody rests in.
-func (s *stage) moving() bool {
-	s.Helper()
-	found := false
-	ns := netns.Namespace{Inode: s.ns.Inode(), Path: s.ns.Path()}
-	err := sockdiag.DumpIn(context.Background(), ns, sockdiag.Request{Protocol: event.TCP}, func(k *sockdiag.Socket) error {
-		switch k.State {
-		case event.StateFinWait1, event.StateClosing, event.StateLastAck, event.StateSynRecv, event.StateNewSynRecv:
-			found = true
-		}
-		return nil
-	})
-	if err != nil {
-		s.Fatal(err)
-	}
-	return found
 }

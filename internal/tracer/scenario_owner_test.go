@@ -2,12 +2,8 @@ package tracer
 
 import (
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/tracer/netns"
@@ -157,34 +153,16 @@ func TestSameTupleTwice(t *testing.T) {
 func TestCgroupOfTheMoment(t *testing.T) {
 	s := setStage(t)
 	_, _, addr := s.server("127.0.0.1:30000")
-	groups := [2]string{s.cgroup("portwatch-test-a"), s.cgroup("portwatch-test-b")}
 	a := s.actor("mover")
-	for i, group := range groups {
-		if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(a.PID)), 0); err != nil {
-			t.Fatal(err)
-		}
+	for i := range 2 {
+		group := tracertest.NewCgroup(t)
+		group.Add(a)
 		c := a.Socket(tracertest.TCP4)
 		want(s, "connect", c.Connect(addr), 0)
 		port := c.Local().Port()
 		s.settle()
-		var stat unix.Stat_t
-		if err := unix.Stat(group, &stat); err != nil {
-			t.Fatal(err)
-		}
-		want(s, "cgroup "+strconv.Itoa(i), s.of(port)[0].Lease.Owner.CgroupID, stat.Ino)
+		want(s, "cgroup "+strconv.Itoa(i), s.of(port)[0].Lease.Owner.CgroupID, group.ID)
 	}
-	a.Exit()
-}
-
-// cgroup makes a cgroup2 group for the test.
-func (s *stage) cgroup(name string) string {
-	s.Helper()
-	path := filepath.Join(s.tracer.probes.cgroup.path, name+"-"+strconv.Itoa(os.Getpid()))
-	if err := os.Mkdir(path, 0o755); err != nil {
-		s.Fatal(err)
-	}
-	s.Cleanup(func() { _ = os.Remove(path) }) // fails while a process is in it
-	return path
 }
 
 // Scenario 22: a namespace that goes takes its leases with it, and we do not

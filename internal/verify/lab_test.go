@@ -12,8 +12,6 @@ import (
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/tracer"
-	"github.com/portwatch/portwatch/internal/tracer/netns"
-	"github.com/portwatch/portwatch/internal/tracer/sockdiag"
 	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 	"github.com/portwatch/portwatch/internal/verify"
 )
@@ -46,7 +44,14 @@ type lab struct {
 
 // openLab makes the namespaces and opens a tracer on them. They live as long as
 // the test: no inode is used again meanwhile.
-func openLab(t *testing.T, rooms int) *lab {
+func openLab(t *testing.T, rooms int, change ...func(*tracer.Options)) *lab {
+	t.Helper()
+	b := newLab(t, rooms)
+	b.open(t, change...)
+	return b
+}
+
+func newLab(t *testing.T, rooms int) *lab {
 	t.Helper()
 	tracertest.RequireRoot(t)
 	b := &lab{ledger: aggregate.New(aggregate.Options{}), batch: make([]event.Event, 256)}
@@ -55,7 +60,17 @@ func openLab(t *testing.T, rooms int) *lab {
 		b.free = append(b.free, ns)
 		b.rooms = append(b.rooms, ns.Inode())
 	}
-	source, err := tracer.Open(t.Context(), tracer.Options{Mode: tracertest.Mode(t), NetNS: b.rooms})
+	return b
+}
+
+// open begins to watch, and returns when the picture is complete.
+func (b *lab) open(t *testing.T, change ...func(*tracer.Options)) {
+	t.Helper()
+	o := tracer.Options{Mode: tracertest.Mode(t), NetNS: b.rooms}
+	for _, f := range change {
+		f(&o)
+	}
+	source, err := tracer.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +80,15 @@ func openLab(t *testing.T, rooms int) *lab {
 		}
 	})
 	b.tracer, b.verifier = source, verify.New(b.ledger)
-	b.until(t, "a complete picture", func(*event.Event) bool { return b.ledger.Snapshot(0).Complete })
-	return b
+	b.wait(t, "a complete picture", func(s *aggregate.Snapshot) bool { return s.Complete })
+}
+
+// wait books events until the picture is as wanted.
+func (b *lab) wait(t *testing.T, what string, wanted func(*aggregate.Snapshot) bool) {
+	t.Helper()
+	if !wanted(b.ledger.Snapshot(0)) {
+		b.until(t, what, func(*event.Event) bool { return wanted(b.ledger.Snapshot(0)) })
+	}
 }
 
 // until books events up to the end of the first batch with one that done accepts.
@@ -140,25 +162,8 @@ func (r *room) settle() {
 // What stays there for long is left to the test.
 func (r *room) quiesce() {
 	r.Helper()
-	for deadline := time.Now().Add(3 * time.Second); r.moving() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * time.Second); r.ns.Moving() && time.Now().Before(deadline); {
 	}
-}
-
-func (r *room) moving() bool {
-	r.Helper()
-	found := false
-	ns := netns.Namespace{Inode: r.ns.Inode(), Path: r.ns.Path()}
-	err := sockdiag.DumpIn(r.Context(), ns, sockdiag.Request{Protocol: event.TCP}, func(s *sockdiag.Socket) error {
-		switch s.State {
-		case event.StateFinWait1, event.StateClosing, event.StateLastAck, event.StateSynRecv, event.StateNewSynRecv:
-			found = true
-		}
-		return nil
-	})
-	if err != nil {
-		r.Fatal(err)
-	}
-	return found
 }
 
 // server listens; a serving one closes when its clients have, a mute one never
@@ -178,12 +183,13 @@ func (r *room) server(a *tracertest.Actor, addr string, serving bool) netip.Addr
 	return local
 }
 
-// pool finds a pool of the room's namespace.
+// pool finds the pool that sockets of the room draw from, unless they have a
+// range of their own.
 func (r *room) pool(s *aggregate.Snapshot, request aggregate.Request, local netip.Addr, remote netip.AddrPort) *aggregate.Pool {
 	r.Helper()
 	for i := range s.Pools {
 		p := &s.Pools[i]
-		if p.NetNS == r.ns.Inode() && p.Request == request && p.Local == local && p.Remote == remote {
+		if p.NetNS == r.ns.Inode() && p.Request == request && p.Local == local && p.Remote == remote && !p.Own {
 			return p
 		}
 	}

@@ -28,7 +28,7 @@ type lab struct {
 
 func newLab(ctx context.Context, s *settings, dir string) (*lab, error) {
 	l := &lab{settings: s, dir: dir, fetched: map[string]string{}}
-	scenarios, err := readScenarios(scenarioPackage)
+	scenarios, err := readScenarios(".")
 	if err != nil {
 		return nil, err
 	}

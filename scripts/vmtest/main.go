@@ -19,16 +19,15 @@ import (
 	"time"
 )
 
-// scenarioPackage holds the scenarios.
-const scenarioPackage = "internal/tracer"
-
-// modePackages know modes; verifyPackage proves the ledger, with fewer random
-// cases than on a machine of its own: an emulated one is slow.
+// modePackages know modes, and hold the scenarios; verifyPackage proves the
+// ledger, with fewer random cases than on a machine of its own: an emulated one
+// is slow.
 var (
-	modePackages  = []string{scenarioPackage, verifyPackage}
-	verifyPackage = "internal/verify"
-	verifyArgs    = []string{"-programs", "20", "-cases", "10"}
+	modePackages = []string{levels[0].pkg, levels[1].pkg}
+	verifyArgs   = []string{"-programs", "20", "-cases", "10"}
 )
+
+const verifyPackage = "internal/verify"
 
 // otherPackages touch the kernel too.
 const otherPackages = "internal/tracer/sockdiag,internal/tracer/netns,internal/tracer/portrange,internal/tracer/workload"
@@ -113,7 +112,7 @@ func vmtest(ctx context.Context, args []string) error {
 	if len(s.program) > 0 {
 		return l.runProgram(ctx)
 	}
-	m := &matrix{pkg: scenarioPackage, scenarios: l.scenarios}
+	m := &matrix{scenarios: l.scenarios}
 	m.columns = s.columns()
 	if err := l.runAll(ctx, m.columns); err != nil {
 		return err

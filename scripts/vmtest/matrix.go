@@ -52,13 +52,12 @@ func (c *column) cell(r *row) string {
 
 // row is a line of the matrix.
 type row struct {
-	numbers, title string
-	holds          func(*result) bool
+	numbers, level, title string
+	holds                 func(*result) bool
 }
 
 // matrix is the table of everything that ran.
 type matrix struct {
-	pkg       string // of the scenarios
 	scenarios []scenario
 	columns   []*column
 }
@@ -67,25 +66,26 @@ type matrix struct {
 // of each package.
 func (m *matrix) rows() []row {
 	var rows []row
-	isScenario := map[string]bool{}
+	type place struct{ pkg, test string }
+	isScenario := map[place]bool{}
 	for _, s := range m.scenarios {
-		isScenario[s.test] = true
-		rows = append(rows, m.testRow(s.numbers, s.test))
+		isScenario[place{s.level.pkg, s.test}] = true
+		rows = append(rows, testRow(s, s.test))
 		for _, name := range m.collect(func(r *result) (string, bool) {
-			return r.name, r.pkg == m.pkg && strings.HasPrefix(r.name, s.test+"/")
+			return r.name, r.pkg == s.level.pkg && strings.HasPrefix(r.name, s.test+"/")
 		}) {
-			rows = append(rows, m.testRow("", name))
+			rows = append(rows, testRow(scenario{level: s.level}, name))
 		}
 	}
-	isOther := func(r *result) bool { return r.pkg != m.pkg || !isScenario[r.root()] }
+	isOther := func(r *result) bool { return !isScenario[place{r.pkg, r.root()}] }
 	for _, pkg := range m.collect(func(r *result) (string, bool) { return r.pkg, isOther(r) }) {
 		rows = append(rows, row{title: "other tests of " + pkg, holds: func(r *result) bool { return r.pkg == pkg && isOther(r) }})
 	}
 	return rows
 }
 
-func (m *matrix) testRow(numbers, test string) row {
-	return row{numbers, test, func(r *result) bool { return r.pkg == m.pkg && r.name == test }}
+func testRow(s scenario, test string) row {
+	return row{s.numbers, s.level.word, test, func(r *result) bool { return r.pkg == s.level.pkg && r.name == test }}
 }
 
 // collect returns what pick picks from all results, each once.
@@ -104,13 +104,13 @@ func (m *matrix) collect(pick func(*result) (string, bool)) []string {
 // print writes the table and what belongs to it.
 func (m *matrix) print(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	head, took := []string{"SCENARIO", "TEST"}, []string{"", "took"}
+	head, took := []string{"SCENARIO", "LEVEL", "TEST"}, []string{"", "", "took"}
 	for _, c := range m.columns {
 		head, took = append(head, c.name()), append(took, c.took.Round(time.Second).String())
 	}
 	fmt.Fprintln(table, strings.Join(head, "\t"))
 	for _, row := range m.rows() {
-		cells := []string{row.numbers, row.title}
+		cells := []string{row.numbers, row.level, row.title}
 		for _, c := range m.columns {
 			cells = append(cells, c.cell(&row))
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/parser"
 	"go/token"
 	"slices"
@@ -26,26 +27,41 @@ func (s *stage) TestMethod() {}
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []scenario{{"TestUDP", "4"}, {"TestLoss", "17, 18"}, {"TestOther", ""}}
-	if got := scenariosOf(file); !slices.Equal(got, want) {
+	lv := levels[0]
+	want := []scenario{{lv, "TestUDP", "4"}, {lv, "TestLoss", "17, 18"}, {lv, "TestOther", ""}}
+	if got := lv.scenariosOf(file); !slices.Equal(got, want) {
 		t.Errorf("scenariosOf() = %+v, want %+v", got, want)
 	}
 }
 
-// The tests that exist are found, by number.
+// The tests that exist are found, by number, and each of the 26 scenarios is
+// proven at each level.
 func TestReadScenarios(t *testing.T) {
-	scenarios, err := readScenarios("../../" + scenarioPackage)
+	scenarios, err := readScenarios("../..")
 	if err != nil {
 		t.Fatal(err)
-	}
-	if scenarios[0].numbers != "1" || scenarios[len(scenarios)-1].numbers != "" {
-		t.Errorf("first %+v, last %+v", scenarios[0], scenarios[len(scenarios)-1])
 	}
 	if !slices.IsSortedFunc(scenarios, func(a, b scenario) int { return a.first() - b.first() }) {
 		t.Errorf("not in order: %+v", scenarios)
 	}
+	for _, lv := range levels {
+		proven := map[string]bool{}
+		for _, s := range scenarios {
+			if s.level == lv {
+				for number := range strings.SplitSeq(s.numbers, ", ") {
+					proven[number] = true
+				}
+			}
+		}
+		for number := 1; number <= 26; number++ {
+			// Event by event there is no diagnosis and no capacity.
+			if number := fmt.Sprint(number); !proven[number] && (lv.word == "ledger" || number != "5" && number != "6" && number != "14") {
+				t.Errorf("no test proves scenario %s at the level of %s", number, lv.word)
+			}
+		}
+	}
 	if _, err := readScenarios("."); err == nil {
-		t.Error("a package without scenarios is no error")
+		t.Error("a tree without scenarios is no error")
 	}
 }
 
@@ -64,17 +80,19 @@ func TestMatrix(t *testing.T) {
 		{pkg: "p", name: "TestUnit3", outcome: unknowable},
 	}, notes: []string{"crashed once"}}
 	bad.require("p", []string{"TestA", "TestB"})
-	m := &matrix{pkg: "p", scenarios: []scenario{{"TestA", "1"}, {"TestB", ""}}, columns: []*column{good, bad}}
+	p, q := &level{"events", "p"}, &level{"ledger", "q"}
+	m := &matrix{scenarios: []scenario{{p, "TestA", "1"}, {q, "TestA", "2"}, {p, "TestB", ""}}, columns: []*column{good, bad}}
 	var out strings.Builder
 	m.print(&out)
 	const want = `
-SCENARIO  TEST              6.1 full     7.2 full
-1         TestA             cannot know  passed
-          TestA/sub         passed       -
-          TestB             -            FAILED
-          other tests of p  passed       FAILED
-          other tests of q  cannot know  -
-          took              0s           0s
+SCENARIO  LEVEL   TEST              6.1 full     7.2 full
+1         events  TestA             cannot know  passed
+          events  TestA/sub         passed       -
+2         ledger  TestA             passed       -
+          events  TestB             -            FAILED
+                  other tests of p  passed       FAILED
+                  other tests of q  cannot know  -
+                  took              0s           0s
 cannot know: 6.1 full: TestA: the errno
 note: 7.2 full: crashed once
 FAILED: 7.2 full: TestUnit2

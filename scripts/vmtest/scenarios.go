@@ -14,17 +14,39 @@ import (
 
 // scenario is a test of the matrix.
 type scenario struct {
+	level   *level
 	test    string
 	numbers string // as its comment says: "17, 18", or ""
 }
 
+// level is what a package proves of the scenarios.
+type level struct{ word, pkg string }
+
+// levels are where the scenarios are proven: what the stream says, and what the
+// picture does.
+var levels = []*level{{"events", "internal/tracer"}, {"ledger", verifyPackage}}
+
 // scenarioNumbers are those at the head of a test's comment.
 var scenarioNumbers = regexp.MustCompile(`^Scenarios? ([0-9, and]+):`)
 
-// readScenarios lists the tests of a package's scenario_*_test.go files, those
-// with numbers first.
-func readScenarios(dir string) ([]scenario, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "scenario_*_test.go"))
+// readScenarios lists the scenarios of all levels, in the order of their numbers.
+func readScenarios(root string) ([]scenario, error) {
+	var all []scenario
+	for _, lv := range levels {
+		found, err := lv.read(root)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	slices.SortStableFunc(all, func(a, b scenario) int { return cmp.Compare(a.first(), b.first()) })
+	return all, nil
+}
+
+// read lists the tests of the package's scenario_*_test.go files.
+func (lv *level) read(root string) ([]scenario, error) {
+	pattern := filepath.Join(root, lv.pkg, "scenario_*_test.go")
+	files, err := filepath.Glob(pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -34,25 +56,22 @@ func readScenarios(dir string) ([]scenario, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read scenarios: %w", err)
 		}
-		found = append(found, scenariosOf(file)...)
+		found = append(found, lv.scenariosOf(file)...)
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("read scenarios: no test in %s", filepath.Join(dir, "scenario_*_test.go"))
+		return nil, fmt.Errorf("read scenarios: no test in %s", pattern)
 	}
-	slices.SortStableFunc(found, func(a, b scenario) int {
-		return cmp.Compare(a.first(), b.first())
-	})
 	return found, nil
 }
 
-func scenariosOf(file *ast.File) []scenario {
+func (lv *level) scenariosOf(file *ast.File) []scenario {
 	var found []scenario
 	for _, decl := range file.Decls {
 		f, ok := decl.(*ast.FuncDecl)
 		if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") {
 			continue
 		}
-		s := scenario{test: f.Name.Name}
+		s := scenario{level: lv, test: f.Name.Name}
 		if m := scenarioNumbers.FindStringSubmatch(f.Doc.Text()); m != nil {
 			s.numbers = strings.ReplaceAll(m[1], " and ", ", ")
 		}
@@ -68,10 +87,13 @@ func (s scenario) first() int {
 	return n
 }
 
-func names(scenarios []scenario) []string {
-	tests := make([]string, len(scenarios))
-	for i, s := range scenarios {
-		tests[i] = s.test
+// names are the tests of a package.
+func names(scenarios []scenario, pkg string) []string {
+	var tests []string
+	for _, s := range scenarios {
+		if s.level.pkg == pkg {
+			tests = append(tests, s.test)
+		}
 	}
 	return tests
 }

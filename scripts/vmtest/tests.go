@@ -45,10 +45,7 @@ func (l *lab) runAll(ctx context.Context, columns []*column) error {
 // packagesOf are those that a column tests. On the host, go test runs those that
 // are not the scenarios'.
 func (l *lab) packagesOf(c *column) []string {
-	switch {
-	case c.kernel == host:
-		return l.packages[:1]
-	case c.mode != l.modes[0]:
+	if c.kernel == host || c.mode != l.modes[0] {
 		return l.packages[:len(modePackages)]
 	}
 	return l.packages
@@ -58,7 +55,7 @@ func (l *lab) packagesOf(c *column) []string {
 func (l *lab) args(c *column, pkg string) []string {
 	only := l.only
 	if c.kernel == host && only == "" {
-		only = "^(" + strings.Join(append(names(l.scenarios), verifierTest), "|") + ")$"
+		only = "^(" + strings.Join(append(names(l.scenarios, pkg), verifierTest), "|") + ")$"
 	}
 	// It ends itself before it is killed, and says where it was.
 	args := []string{"-test.v=test2json", "-test.timeout", (l.limit - 20*time.Second).String(), "-test.run", only}
@@ -148,9 +145,7 @@ func (l *lab) judge(c *column, pkg string, end ending) error {
 		return err
 	}
 	c.results = append(c.results, results...)
-	if pkg == scenarioPackage {
-		c.require(pkg, names(l.scenarios))
-	}
+	c.require(pkg, names(l.scenarios, pkg))
 	bad := slices.ContainsFunc(results, func(r *result) bool { return r.outcome == failed })
 	switch {
 	case end.note.Code != 0 && !bad:

@@ -2,6 +2,7 @@ package tracertest
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -21,4 +22,14 @@ func Mode(tb testing.TB) event.Mode {
 		tb.Fatalf("PORTWATCH_TEST_MODE=%s: known are full and tracepoint", word)
 	}
 	return 0
+}
+
+// CannotKnow checks that a mode says of itself that it does not know a fact, and
+// says so in the test's log, where the matrix finds it.
+func CannotKnow(tb testing.TB, unavailable []string, fact string) {
+	tb.Helper()
+	if !slices.Contains(unavailable, fact) {
+		tb.Errorf("the mode does not say that it cannot know: %s", fact)
+	}
+	tb.Logf("cannot know: %s", fact)
 }

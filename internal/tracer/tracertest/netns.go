@@ -14,7 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/tracer/netns"
+	"github.com/portwatch/portwatch/internal/tracer/sockdiag"
 )
 
 // NS is a network namespace of a test's own. It lives until the test ends and
@@ -102,6 +104,25 @@ func (ns *NS) AddAddress(addr netip.Addr) {
 		}
 		return unix.IoctlIfreq(fd, unix.SIOCSIFADDR, alias)
 	})
+}
+
+// Moving reports whether a TCP socket of the namespace is in a state that nobody
+// rests in: the softirqs that move it on come when they come.
+func (ns *NS) Moving() bool {
+	ns.tb.Helper()
+	found := false
+	at := netns.Namespace{Inode: ns.inode, Path: ns.Path()}
+	err := sockdiag.DumpIn(ns.tb.Context(), at, sockdiag.Request{Protocol: event.TCP}, func(s *sockdiag.Socket) error {
+		switch s.State {
+		case event.StateFinWait1, event.StateClosing, event.StateLastAck, event.StateSynRecv, event.StateNewSynRecv:
+			found = true
+		}
+		return nil
+	})
+	if err != nil {
+		ns.tb.Fatal(err)
+	}
+	return found
 }
 
 // prepare learns the inode, raises the loopback and sets the settings.

@@ -15,17 +15,9 @@ func (ns *NS) SpreadPackets() {
 	ns.tb.Helper()
 	ns.Do(func() error {
 		// sysfs shows the namespace of whoever mounts it.
-		fs, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
+		mount, err := mountPrivately("sysfs")
 		if err != nil {
-			return fmt.Errorf("open sysfs: %w", err)
-		}
-		defer unix.Close(fs)
-		if err := unix.FsconfigCreate(fs); err != nil {
-			return fmt.Errorf("create sysfs: %w", err)
-		}
-		mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("mount sysfs: %w", err)
+			return err
 		}
 		defer unix.Close(mount)
 		path := fmt.Sprintf("/proc/thread-self/fd/%d/class/net/lo/queues/rx-0/rps_cpus", mount)
