@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,7 +77,7 @@ func newExperiment(r *room, rng *rand.Rand) *experiment {
 	r.ns.Sysctl("net.ipv4.ip_local_reserved_ports", strings.Join(e.reserved, ","))
 	r.ns.Sysctl("net.ipv4.tcp_tw_reuse", fmt.Sprint(e.reuse))
 	r.ns.Sysctl("net.ipv4.tcp_timestamps", fmt.Sprint(e.stamps))
-	r.ns.Sysctl("net.ipv4.tcp_tw_reuse_delay", fmt.Sprint(e.delay))
+	e.setDelay()
 	r.Cleanup(func() {
 		if r.Failed() {
 			r.Logf("range %d-%d reserved %v reuse %d delay %d timestamps %d\n%s",
@@ -84,6 +85,22 @@ func newExperiment(r *room, rng *rand.Rand) *experiment {
 		}
 	})
 	return e
+}
+
+// wholeSecond is the delay of a kernel without tcp_tw_reuse_delay (before 6.18):
+// the next whole second of a clock of its own is one at most.
+const wholeSecond = 1000
+
+// setDelay sets the delay, where the kernel has one to set. Elsewhere there is
+// one only, and no TIME_WAIT is younger than that when it counts.
+func (e *experiment) setDelay() {
+	e.Helper()
+	const delay = "net.ipv4.tcp_tw_reuse_delay"
+	if _, err := os.Stat("/proc/sys/" + strings.ReplaceAll(delay, ".", "/")); err != nil {
+		e.delay = wholeSecond
+		return
+	}
+	e.ns.Sysctl(delay, fmt.Sprint(e.delay))
 }
 
 func (e *experiment) tell(format string, args ...any) {
@@ -274,7 +291,8 @@ func (e *experiment) measure() {
 }
 
 // ripen settles, and goes on until what has just begun to wait is older than the
-// shorter of the two delays, with a margin for the kernel's jiffies.
+// delay, unless that is longer than the test, with a margin for the kernel's
+// jiffies.
 func (e *experiment) ripen() {
 	e.Helper()
 	e.settle()
@@ -284,7 +302,11 @@ func (e *experiment) ripen() {
 			begun = max(begun, el.Entered)
 		}
 	}
-	for e.ledger.Snapshot(0).At < begun+30e6 {
+	margin := event.Time(30e6)
+	if e.delay == wholeSecond {
+		margin += wholeSecond * 1e6
+	}
+	for e.ledger.Snapshot(0).At < begun+margin {
 		e.settle()
 	}
 }
@@ -311,7 +333,7 @@ func TestAuditTellsWhatBecameReusable(t *testing.T) {
 	if got := p(); got.TimeWait != 7 || got.Reusable != 0 {
 		t.Errorf("before the audit: %s", describe(got))
 	}
-	r.until(t, "seven reusable TIME_WAITs", func(*event.Event) bool { return p().Reusable == 7 })
+	r.untilWithin(t, auditPatience, "seven reusable TIME_WAITs", func(*event.Event) bool { return p().Reusable == 7 })
 	if n, errno := r.actor("prober").ExhaustConnect(to, 20, false); n != 10 || errno != syscall.EADDRNOTAVAIL {
 		t.Errorf("the kernel granted %d and said %v, want all of 10", n, errno)
 	}

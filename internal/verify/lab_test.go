@@ -29,6 +29,10 @@ func TestMain(m *testing.M) { tracertest.Main(m) }
 // patience bounds every wait: what is not seen by then is not seen.
 const patience = 20 * time.Second
 
+// auditPatience bounds what waits for an audit: those of an emulated machine,
+// where a walk takes long, are far apart.
+const auditPatience = 3 * time.Minute
+
 // lab is a ledger that watches a number of private namespaces, live, and nothing
 // else: what others do on the host is none of a test's business.
 type lab struct {
@@ -94,7 +98,12 @@ func (b *lab) wait(t *testing.T, what string, wanted func(*aggregate.Snapshot) b
 // until books events up to the end of the first batch with one that done accepts.
 func (b *lab) until(t *testing.T, what string, done func(*event.Event) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	b.untilWithin(t, patience, what, done)
+}
+
+func (b *lab) untilWithin(t *testing.T, bound time.Duration, what string, done func(*event.Event) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
 	for found := false; !found; {
 		n, err := b.tracer.Read(ctx, b.batch)
@@ -223,12 +232,11 @@ func (b *lab) verify(t *testing.T) verify.Report {
 // counts nothing. What is still wrong after that is wrong for ever.
 func (b *lab) healed(t *testing.T) verify.Report {
 	t.Helper()
-	const audit = 2 * time.Minute // the pace of audits, with so many namespaces
 	report := b.verify(t)
 	if report.Differ() {
 		t.Logf("left to an audit: %+v", report.Differences)
 	}
-	for began := time.Now(); report.Differ() && time.Since(began) < audit; {
+	for began := time.Now(); report.Differ() && time.Since(began) < auditPatience; {
 		report = b.verify(t)
 	}
 	return report

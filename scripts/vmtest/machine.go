@@ -19,7 +19,7 @@ import (
 
 // silence is how long a machine may say nothing before it counts as locked up:
 // every test says when it begins, and none waits so long.
-const silence = 2 * time.Minute
+const silence = 5 * time.Minute
 
 // transcript is what a machine said.
 type transcript struct {
