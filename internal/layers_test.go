@@ -37,7 +37,8 @@ var layers = []layer{
 	{"internal", nil},
 	{"internal/event", nil},
 	{"internal/aggregate", []string{"internal/event"}},
-	{"internal/output/*", []string{"internal/event", "internal/aggregate", "internal/output/fields"}},
+	{"internal/host", []string{"internal/event"}},
+	{"internal/output/*", []string{"internal/event", "internal/aggregate", "internal/host", "internal/output/fields"}},
 	{"internal/tracer/netns", []string{sys}},
 	{"internal/tracer/portrange", []string{"internal/event", "internal/tracer/netns"}},
 	{"internal/tracer/workload", []string{"internal/event", "internal/tracer/netns", sys}},
@@ -53,7 +54,7 @@ var layers = []layer{
 		ebpf, ebpf + "/asm", ebpf + "/btf", ebpf + "/link", ebpf + "/ringbuf", ebpf + "/rlimit",
 	}},
 	{"cmd/portwatch", []string{
-		"internal/event", "internal/aggregate", "internal/output/*", "internal/tracer", "internal/tracer/*",
+		"internal/event", "internal/aggregate", "internal/host", "internal/output/*", "internal/tracer", "internal/tracer/*",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "go.uber.org/zap/zapcore", sys,
 	}},
 	{"scripts/bench", []string{ebpf, sys}},
