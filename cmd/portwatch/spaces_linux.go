@@ -80,6 +80,22 @@ func (f spaceFilter) wants(ns netns.Namespace, own uint32) bool {
 	return f.all || ns.Inode == own
 }
 
+// find lists the wanted namespaces.
+func (f spaceFilter) find() (own uint32, wanted []netns.Namespace, err error) {
+	if own, err = netns.Current(); err != nil {
+		return 0, nil, err
+	}
+	listing, err := netns.List("/proc")
+	if err != nil {
+		return 0, nil, err
+	}
+	wanted = slices.DeleteFunc(listing.Namespaces, func(ns netns.Namespace) bool { return !f.wants(ns, own) })
+	if len(wanted) == 0 {
+		return 0, nil, fmt.Errorf("no network namespace is called %q here", f.word)
+	}
+	return own, wanted, nil
+}
+
 // spaces reads the wanted namespaces, our own first. One that may not be
 // entered is told as unread, unless it was asked for.
 func (p *place) spaces(ctx context.Context, f spaceFilter) ([]space, []host.Unread, error) {
@@ -87,17 +103,9 @@ func (p *place) spaces(ctx context.Context, f spaceFilter) ([]space, []host.Unre
 		s, err := p.treeSpace()
 		return []space{s}, nil, err
 	}
-	own, err := netns.Current()
+	own, wanted, err := f.find()
 	if err != nil {
 		return nil, nil, err
-	}
-	listing, err := netns.List("/proc")
-	if err != nil {
-		return nil, nil, err
-	}
-	wanted := slices.DeleteFunc(listing.Namespaces, func(ns netns.Namespace) bool { return !f.wants(ns, own) })
-	if len(wanted) == 0 {
-		return nil, nil, fmt.Errorf("no network namespace is called %q here", f.word)
 	}
 	var found []space
 	var unread []host.Unread
@@ -163,6 +171,7 @@ func (s *space) readSockets(ctx context.Context, net fs.FS) {
 	err := sockdiag.ErrInterrupted
 	for try := 0; try < dumpTries && errors.Is(err, sockdiag.ErrInterrupted); try++ {
 		survey = host.NewSurvey()
+		survey.Queues = true
 		err = dumpInto(ctx, survey)
 	}
 	if errors.Is(err, sockdiag.ErrUnavailable) {

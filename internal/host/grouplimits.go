@@ -48,11 +48,6 @@ var groupLimitTable = []groupLimit{
 	},
 }
 
-// noLimitV1 is from where on version 1 of the memory controller means "none":
-// PAGE_COUNTER_MAX pages, in bytes (mm/page_counter.c), with the largest pages
-// rounded off.
-const noLimitV1 = 1<<63 - 1<<20
-
 // groupLimits are the limits of the process's cgroups and of all above them,
 // of each kind the fullest. A kind that no visible group has is left out: what
 // is above the root of a container is not to be seen from inside.
@@ -128,8 +123,10 @@ func (f groupFile) read(root fs.FS, dir string, g *groupLimit) (Limit, bool) {
 	limit := reading{}
 	if err != nil {
 		limit.why = err.Error()
-	} else if limit = limitOf(path.Join(dir, f.max), text); f.controller == "memory" && limit.value >= noLimitV1 {
-		limit.value = unlimitedValue
+	} else {
+		// "max", or in version 1 PAGE_COUNTER_MAX pages (mm/page_counter.c),
+		// is none.
+		limit = limitOf(path.Join(dir, f.max), text)
 	}
 	l := Limit{Name: g.name, Scope: "cgroup", Unit: g.unit, Error: g.error}.
 		of(readNumber(root, path.Join(dir, f.used)), limit).unlimited()

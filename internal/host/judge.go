@@ -22,9 +22,9 @@ type Proposal struct {
 	Today  event.Limits
 	Claims []Claim // held and claimed ports, those outside the range included
 	// Outside are ports of outgoing connections that today's range could not
-	// have given; nil if that is not known.
+	// have given; nil if the sockets could not be read, which Unread says then.
 	Outside *PortSet
-	// Unread are the claims that could not be read.
+	// Unread are the claims and sockets that could not be read.
 	Unread []Unread
 	// Registry are names that never change the verdict.
 	Registry []Service
@@ -136,8 +136,9 @@ func reservations(p *Proposal, c *Check, exposed *PortSet) (reasons []string) {
 		reasons = append(reasons, "it has no more ports than today's")
 	}
 	if p.Outside == nil {
-		reasons = append(reasons, "the sockets of the namespace could not be read")
-	} else if held := p.Outside.And(exposed); held.Count() > 0 {
+		return reasons
+	}
+	if held := p.Outside.And(exposed); held.Count() > 0 {
 		reasons = append(reasons, fmt.Sprintf(
 			"outgoing connections hold %s, which today's range cannot have given: their programs bound these ports, or they are older than the range",
 			shorten(held.String())))

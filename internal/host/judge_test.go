@@ -75,14 +75,6 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Sockets that could not be read are never taken for none.
-func TestJudgeWithoutSockets(t *testing.T) {
-	c := Judge(&Proposal{Range: ports("16000-65001"), Today: event.Limits{Range: ports("32768-60999")}})
-	if c.Verdict != Reservations || !strings.Contains(strings.Join(c.Reasons, " "), "sockets of the namespace") {
-		t.Errorf("%s, %q", c.Verdict, c.Reasons)
-	}
-}
-
 func TestRefusal(t *testing.T) {
 	if got := Refusal(ports("1024-65000"), 1024); got != "" {
 		t.Errorf("1024 is refused: %s", got)

@@ -34,6 +34,7 @@ func ReadLimits(in *LimitsInput) []Limit {
 			all[i].Owner = in.Namespace
 		}
 		in.Facts.count(&all[i])
+		all[i] = all[i].unlimited()
 	}
 	return all
 }
@@ -118,6 +119,11 @@ func tableLimits(in *LimitsInput) []Limit {
 		Error: "packets are dropped: TCP connect(): ETIMEDOUT, UDP send: EPERM; log: nf_conntrack: table full",
 		Raise: "sysctl -w net.netfilter.nf_conntrack_max=N; it is one for the host",
 	}.of(f.sysctls["net/netfilter/nf_conntrack_count"], f.sysctls["net/netfilter/nf_conntrack_max"])
+	if conntrack.Max == nil {
+		conntrack.Unread = "nf_conntrack is not loaded, or hidden: " + conntrack.Unread
+	} else if *conntrack.Max == 0 { // none (__nf_conntrack_alloc, net/netfilter/nf_conntrack_core.c)
+		conntrack.Max = nil
+	}
 	return []Limit{
 		Limit{
 			Name: "time_wait_buckets", Scope: "namespace", Unit: "sockets", Counter: "TcpExt.TCPTimeWaitOverflow",
@@ -142,8 +148,9 @@ func tableLimits(in *LimitsInput) []Limit {
 	}
 }
 
-// queueLimits are those of the listener whose queue is fullest. A listener takes
-// one connection more than its limit (sk_acceptq_is_full, include/net/sock.h).
+// queueLimits are those of the listener whose queue is fullest. A listener keeps
+// one connection more than its backlog (sk_acceptq_is_full,
+// include/net/sock.h): that is its maximum here.
 func queueLimits(in *LimitsInput) []Limit {
 	accept := Limit{
 		Name: "accept_queue", Scope: "listener", Unit: "connections", Counter: "TcpExt.ListenOverflows",
@@ -159,22 +166,21 @@ func queueLimits(in *LimitsInput) []Limit {
 		unread := reading{why: "the sockets could not be read"}
 		return []Limit{accept.of(unread, unread), syn.of(unread, unread)}
 	}
-	told := false
-	var most, mostSyn Limit
+	most, mostSyn := accept, syn // without a listener nothing is full
 	for i := range in.Survey.Fixed {
 		k := &in.Survey.Fixed[i]
-		if k.State != event.StateListen || k.QueueLimit == 0 {
+		if k.State != event.StateListen {
 			continue
 		}
-		told = true
-		limit := reading{value: uint64(k.QueueLimit)}
+		if !in.Survey.Queues {
+			hidden := reading{why: "/proc/net does not tell the limits of queues"}
+			return []Limit{accept.of(hidden, hidden), syn.of(hidden, hidden)}
+		}
+		limit := reading{value: uint64(k.QueueLimit) + 1}
 		most = fuller(most, accept.of(reading{value: uint64(k.Queued)}, limit).ownedBy(listener(k.Local)))
 		shakes := uint64(in.Survey.Handshakes[k.Local.Port()])
-		mostSyn = fuller(mostSyn, syn.of(reading{value: shakes}, limit).ownedBy(listener(k.Local)))
-	}
-	if !told {
-		none := reading{why: "no listener whose queue is told"}
-		return []Limit{accept.of(none, none), syn.of(none, none)}
+		backlog := reading{value: max(uint64(k.QueueLimit), 1)}
+		mostSyn = fuller(mostSyn, syn.of(reading{value: shakes}, backlog).ownedBy(listener(k.Local)))
 	}
 	return []Limit{most, mostSyn}
 }

@@ -43,7 +43,7 @@ func openFiles(root fs.FS, dir string, p *Start) Limit {
 	if ceiling := readNumber(root, "proc/sys/fs/nr_open"); ceiling.why == "" {
 		l.Raise += fmt.Sprintf("; N up to fs.nr_open, %d", ceiling.value)
 	}
-	return l.unlimited()
+	return l
 }
 
 // userThreads compares the threads of the process's user with RLIMIT_NPROC,
@@ -59,15 +59,19 @@ func userThreads(root fs.FS, dir string, p *Start) Limit {
 	if p.UID == 0 {
 		l.Max, l.Error = nil, "none: it does not bind root"
 	}
-	return l.unlimited()
+	return l
 }
 
 // unlimitedValue stands for "unlimited" in a reading.
 const unlimitedValue = ^uint64(0)
 
+// endless is from where on a maximum is none: nothing on a host is so many, and
+// readers of JSON round such numbers.
+const endless = 1 << 53
+
 // unlimited takes away a maximum that is none.
 func (l Limit) unlimited() Limit {
-	if l.Max != nil && *l.Max == unlimitedValue {
+	if l.Max != nil && *l.Max >= endless {
 		l.Max = nil
 	}
 	return l

@@ -16,7 +16,7 @@ type Socket struct {
 	Inode         uint32         // of the socket's file; 0 if it has none
 	CgroupID      uint64         // in which it was created; 0 if not known
 	// Queued and QueueLimit are, of a listener, the connections not accepted
-	// yet and their limit; QueueLimit is 0 where that is not told.
+	// yet and their limit, where [Survey.Queues] says that they are told.
 	Queued, QueueLimit uint32
 }
 
@@ -36,6 +36,7 @@ const maxPools = 1 << 16
 // range.
 type Survey struct {
 	TCP, UDP PortSet // ports that at least one socket holds
+	Queues   bool    // the source of the sockets tells the queues of listeners
 	// Fixed are the sockets that listen or are bound and nothing else.
 	Fixed []Socket
 	// Accepted counts the connections on each port that is listened on,

@@ -73,9 +73,10 @@ var acceptedOn = Object[host.AcceptedOn]{
 		func(_ *Context, a *host.AcceptedOn) Value { return Count(uint64(a.Count)) }),
 }
 
-// number64 is a whole number; nil is absent.
+// number64 is a whole number; nil is absent, and so is a number that readers
+// of JSON would round.
 func number64(n *uint64) Value {
-	if n == nil {
+	if n == nil || *n > 1<<53 {
 		return Value{}
 	}
 	return Count(*n)
