@@ -37,6 +37,7 @@ var layers = []layer{
 	{"internal", nil},
 	{"internal/event", nil},
 	{"internal/aggregate", []string{"internal/event"}},
+	{"docs", nil},
 	{"internal/host", []string{"internal/event"}},
 	{"internal/output/*", []string{"internal/event", "internal/aggregate", "internal/host", "internal/output/fields"}},
 	{"internal/tracer/netns", []string{sys}},
@@ -54,7 +55,7 @@ var layers = []layer{
 		ebpf, ebpf + "/asm", ebpf + "/btf", ebpf + "/link", ebpf + "/ringbuf", ebpf + "/rlimit",
 	}},
 	{"cmd/portwatch", []string{
-		"internal/event", "internal/aggregate", "internal/host", "internal/output/*", "internal/tracer", "internal/tracer/*",
+		"docs", "internal/event", "internal/aggregate", "internal/host", "internal/output/*", "internal/tracer", "internal/tracer/*",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "go.uber.org/zap/zapcore", sys,
 	}},
 	{"scripts/bench", []string{ebpf, sys}},
@@ -67,7 +68,7 @@ var layers = []layer{
 var forTests = []string{
 	"internal/tracer/tracertest", "internal/output/schematest",
 	"github.com/google/go-cmp/cmp", "github.com/google/go-cmp/cmp/cmpopts",
-	"github.com/rogpeppe/go-internal/testscript",
+	"github.com/rogpeppe/go-internal/testscript", "github.com/rogpeppe/go-internal/txtar",
 	"go.uber.org/zap/zaptest", "go.uber.org/zap/zaptest/observer",
 }
 
@@ -183,7 +184,7 @@ func rowOf(name string) (layer, bool) {
 // element has no dot, or is named by a pattern.
 func matches(patterns []string, name string) bool {
 	first, _, _ := strings.Cut(name, "/")
-	if !strings.Contains(first, ".") && !slices.Contains([]string{"internal", "cmd", "scripts"}, first) {
+	if !strings.Contains(first, ".") && !slices.Contains([]string{"internal", "cmd", "docs", "scripts"}, first) {
 		return true
 	}
 	return slices.ContainsFunc(patterns, func(pattern string) bool {

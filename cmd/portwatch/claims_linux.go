@@ -117,19 +117,21 @@ func (p *place) addBootNotes(s *space, r *host.RangeReport) {
 
 // meta is what a document says of where it comes from.
 func (p *place) meta() *aggregate.Meta {
-	word := func(name string) string {
-		text, err := fs.ReadFile(p.root, name)
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(string(text))
-	}
 	m := &aggregate.Meta{Start: event.Start{
-		Host: word("proc/sys/kernel/hostname"), BootID: word("proc/sys/kernel/random/boot_id"), Kernel: word("proc/sys/kernel/osrelease"),
+		Host: p.word("proc/sys/kernel/hostname"), BootID: p.word("proc/sys/kernel/random/boot_id"), Kernel: p.word("proc/sys/kernel/osrelease"),
 	}}
 	if p.live { // a tree does not say when it was collected
 		m.Start.Mode, m.At = event.ModeDiag, 1
 		m.Clock = aggregate.ClockAt(m.At, time.Now().UnixNano())
 	}
 	return m
+}
+
+// word is the content of a file of one word; "" if it cannot be read.
+func (p *place) word(name string) string {
+	text, err := fs.ReadFile(p.root, name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -224,7 +225,7 @@ func showsBound(release string) bool {
 
 // treeSpace is the one namespace of a collected tree.
 func (p *place) treeSpace() (space, error) {
-	s := space{own: true, Namespace: netns.Namespace{Name: "tree"}}
+	s := space{own: true, Namespace: netns.Namespace{Name: cmp.Or(p.word("proc/sys/kernel/hostname"), "tree")}}
 	sysctls, err := fs.Sub(p.root, "proc/sys/net")
 	if err != nil {
 		return s, err

@@ -75,10 +75,11 @@ func (l Limit) of(used, limit reading) Limit {
 func portLimits(in *LimitsInput) []Limit {
 	dealt := Dealt(in.Settings.Range, in.Settings.Reserved).Count()
 	limit := reading{value: uint64(dealt)}
-	const raise = "portwatch range check LOW-HIGH; reuse connections; more source or destination addresses"
+	const raise = "portwatch range check LOW-HIGH; fewer sockets"
 	connect := Limit{
 		Name: "ephemeral_ports_connect", Scope: "namespace", Unit: "ports", PerSocket: true,
-		Error: "connect(): EADDRNOTAVAIL", Raise: raise,
+		Error: "connect(): EADDRNOTAVAIL",
+		Raise: "portwatch range check LOW-HIGH; reuse connections; more source or destination addresses",
 	}
 	bind0 := Limit{Name: "ephemeral_ports_bind", Scope: "namespace", Unit: "ports", Error: "bind(0), listen(): EADDRINUSE", Raise: raise}
 	udp := Limit{

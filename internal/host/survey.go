@@ -47,8 +47,8 @@ type Survey struct {
 	// outgoing are the ports of connections that were not accepted.
 	outgoing  PortSet
 	listening PortSet
-	pools     map[poolKey]int
-	forgotten bool // there were more pools than fit
+	pools     map[poolKey]*[2]int // ports by parity: even, odd
+	forgotten bool                // there were more pools than fit
 }
 
 type poolKey struct {
@@ -58,7 +58,7 @@ type poolKey struct {
 
 // NewSurvey makes an empty survey.
 func NewSurvey() *Survey {
-	return &Survey{Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, pools: map[poolKey]int{}}
+	return &Survey{Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, pools: map[poolKey]*[2]int{}}
 }
 
 // Add counts a socket.
@@ -90,16 +90,31 @@ func (s *Survey) Add(k *Socket) {
 		s.Accepted[port]++
 	case k.Remote.IsValid():
 		s.outgoing.AddPort(port)
-		s.count(poolKey{k.Local.Addr(), k.Remote})
+		s.count(poolKey{k.Local.Addr(), k.Remote}, port)
 	}
 }
 
-func (s *Survey) count(key poolKey) {
-	if _, known := s.pools[key]; !known && len(s.pools) >= maxPools {
-		s.forgotten = true
-		return
+func (s *Survey) count(key poolKey, port uint16) {
+	halves := s.pools[key]
+	if halves == nil {
+		if len(s.pools) >= maxPools {
+			s.forgotten = true
+			return
+		}
+		halves = &[2]int{}
+		s.pools[key] = halves
 	}
-	s.pools[key]++
+	halves[port%2]++
+}
+
+// Halves are the ports of a pool with the parity of low, which connect()
+// prefers, and the others.
+func (s *Survey) Halves(p Pool, low uint16) (preferred, other int) {
+	halves := s.pools[poolKey{p.Local, p.Remote}]
+	if halves == nil {
+		return 0, 0
+	}
+	return halves[low%2], halves[1-low%2]
 }
 
 // Fullest is the pool in which most ports are taken; false if there is none.
@@ -116,8 +131,8 @@ func (s *Survey) Fullest() (p Pool, found, complete bool) {
 // Pools are the fullest n pools.
 func (s *Survey) Pools(n int) []Pool {
 	all := make([]Pool, 0, len(s.pools))
-	for key, ports := range s.pools {
-		all = append(all, Pool{Local: key.local, Remote: key.remote, Ports: ports})
+	for key, halves := range s.pools {
+		all = append(all, Pool{Local: key.local, Remote: key.remote, Ports: halves[0] + halves[1]})
 	}
 	slices.SortFunc(all, func(a, b Pool) int {
 		return cmp.Or(cmp.Compare(b.Ports, a.Ports), a.Remote.Compare(b.Remote), a.Local.Compare(b.Local))

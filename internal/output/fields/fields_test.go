@@ -67,6 +67,7 @@ func TestEveryDocumentFitsItsSchema(t *testing.T) {
 		{Error, Error.AppendJSON(nil, nil, &ErrorReport{Error: "a\nb", ExitCode: 2})},
 		{Event, Event.AppendJSON(nil, c, &aggregate.Record{})},
 		{Event, Event.AppendJSON(nil, fixedContext(), allocation())},
+		{Explain, Explain.AppendJSON(nil, c, &Explanation{})},
 		{Limits, Limits.AppendJSON(nil, c, &host.LimitsReport{Limits: []host.Limit{{Scope: "host"}}})},
 		{Range, Range.AppendJSON(nil, c, &host.RangeReport{})},
 		{Range, Range.AppendJSON(nil, c, fullRange())},

@@ -47,7 +47,7 @@ func limitRow() Object[limitIn] {
 		one("max", "", "The limit's value; null if it is not known or there is none.", Integer,
 			func(_ *Context, l *limitIn) Value { return number64(l.Max) }),
 		one("unit", "", "The unit of used and max.", String, func(_ *Context, l *limitIn) Value { return Text(l.Unit) }),
-		one("used_ratio", "", "Used divided by max; a queue may be one above its limit.", Real, func(_ *Context, l *limitIn) Value {
+		one("used_ratio", "", "Used divided by max.", Real, func(_ *Context, l *limitIn) Value {
 			if ratio, ok := l.Ratio(); ok {
 				return Number(ratio)
 			}

@@ -22,8 +22,8 @@ func AppendLimits(dst []byte, c *fields.Context, r *host.LimitsReport, width int
 		l := &r.Limits[i]
 		if level := l.Level(r.Thresholds); level == "warning" || level == "critical" || l == r.FirstWall {
 			dst = append(dst, '\n')
-			dst = appendLabelled(dst, l.Name, event.Printable("beyond it: "+l.Error), width)
-			dst = appendLabelled(dst, "  to raise it", event.Printable(l.Raise), width)
+			dst = appendWrapped(dst, l.Name+", beyond it: "+event.Printable(l.Error), 0, 2, width)
+			dst = appendWrapped(append(dst, "  "...), "to raise it: "+event.Printable(l.Raise), 2, 4, width)
 		}
 	}
 	dst = appendUse(dst, r, width)
