@@ -23,7 +23,8 @@ while its program restarts.
 
 const rangeExample = `  portwatch range                       the ranges of this host
   portwatch range -N pid:977            that of one process's namespace
-  portwatch range check 16000-65000     is it safe to change it?`
+  portwatch range check 16000-65000     is it safe to change it?
+  portwatch range need --connections 100000    is it enough?`
 
 const checkLong = `Judges a range before it is set: which ports it newly exposes to connections,
 who holds or claims them on this host, and what it gains.
@@ -71,7 +72,7 @@ func newRangeCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRange(cmd, a, f) },
 	}
 	f.register(cmd.Flags())
-	cmd.AddCommand(newRangeCheckCommand(a))
+	cmd.AddCommand(newRangeCheckCommand(a), newRangeNeedCommand(a))
 	return cmd
 }
 

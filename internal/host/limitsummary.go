@@ -6,18 +6,22 @@ import "fmt"
 // to look instead.
 func (r *LimitsReport) Summary() string {
 	near, hit := 0, 0
+	var struck *Limit // the first that was hit
 	for i := range r.Limits {
 		l := &r.Limits[i]
 		if ratio, known := l.Ratio(); known && ratio >= r.Thresholds.Warn {
 			near++
 		}
 		if l.Delta != nil && *l.Delta > 0 {
-			hit++
+			if hit++; struck == nil {
+				struck = l
+			}
 		}
 	}
 	switch {
 	case hit > 0:
-		return fmt.Sprintf("%s hit while it was watched, %d of %d near.", plural(hit, "limit was", "limits were"), near, len(r.Limits))
+		return fmt.Sprintf("%s hit while it was watched: %s%s, %s %d more. The program gets: %s.",
+			plural(hit, "limit was", "limits were"), struck.Name, ownerSuffix(struck), struck.Counter, *struck.Delta, struck.Error)
 	case near > 0:
 		l := &r.Limits[0]
 		return fmt.Sprintf("%s near; the fullest is %s%s: %d of %d %s. Beyond it: %s.",

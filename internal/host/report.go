@@ -40,11 +40,17 @@ func SustainedReusing(l *event.Limits, ports int) (perSecond float64, effective 
 	if l.TWReuse != 1 || l.Timestamps == 0 {
 		return 0, false
 	}
-	delay := 1.0 // a whole second of the clock before 6.18
-	if l.TWReuseDelayMillis != nil {
-		delay = max(float64(*l.TWReuseDelayMillis)/1000, 0.001)
+	return float64(ports) / reuseDelay(l), true
+}
+
+// reuseDelay is how long a TIME_WAIT waits at most before connect() may take it
+// over, in seconds. Before 6.18 it is a later whole second of the old
+// connection's clock, so up to 2 (tcp_twsk_unique, net/ipv4/tcp_ipv4.c).
+func reuseDelay(l *event.Limits) float64 {
+	if l.TWReuseDelayMillis == nil {
+		return 2
 	}
-	return float64(ports) / delay, true
+	return max(float64(*l.TWReuseDelayMillis)/1000, 0.001)
 }
 
 // RangeReport is what there is to say about the ranges of a host.
@@ -54,6 +60,7 @@ type RangeReport struct {
 	// for.
 	Overlaps []Claim
 	Check    *Check // nil if no range was proposed
+	Need     *Need  // nil if nothing was asked for
 	Lines    []Lines
 	Notes    []string
 	// Unread could be read in principle, Unseen cannot.
@@ -67,6 +74,9 @@ type RangeReport struct {
 func (r *RangeReport) Summary() string {
 	if c := r.Check; c != nil {
 		return c.summary()
+	}
+	if r.Need != nil {
+		return r.Need.summary()
 	}
 	if len(r.Namespaces) == 0 {
 		return "No namespace could be read."

@@ -22,6 +22,8 @@ var Range = newDocument("portwatch.range/1", "The port ranges of a host, and whe
 				}
 				return r
 			}),
+		nest("need", "What a load takes; null if none was asked about.", rangeNeed,
+			func(r *host.RangeReport) *host.Need { return r.Need }),
 		wordsOf("notes", "What else to mind.", func(_ *Context, r *host.RangeReport) []string { return orNone(r.Notes) }),
 		rows("unread", "What could not be read, and why.", unread,
 			func(r *host.RangeReport) ([]host.Unread, bool) { return r.Unread, true }),
@@ -209,6 +211,36 @@ var rangeCheck = Object[host.RangeReport]{
 		func(_ *Context, r *host.RangeReport) Value { return Text(host.FormatPorts(r.Check.Reserve)) }),
 	rows("lines", "The lines that set the range, with every exposed claim reserved.", lines,
 		func(r *host.RangeReport) ([]host.Lines, bool) { return r.Lines, true }),
+}
+
+var rangeNeed = Object[host.Need]{
+	one("connections", "connections", "Connections open at once; null if the load is a rate.", Integer,
+		func(_ *Context, n *host.Need) Value { return known(uint64(n.Connections)) }),
+	one("rate", "per second", "New connections; null if the load is a number.", Real,
+		func(_ *Context, n *host.Need) Value { return ofRate(n, n.Rate) }),
+	one("life_seconds", "seconds", "How long each is open; null if the load is a number.", Real,
+		func(_ *Context, n *host.Need) Value { return ofRate(n, n.Life) }),
+	one("destinations", "", "Addresses and ports that the load spreads over.", Integer,
+		func(_ *Context, n *host.Need) Value { return Count(uint64(n.Destinations)) }),
+	one("ports", "ports", "Ports taken towards each, every TIME_WAIT waiting its time.", Integer,
+		func(_ *Context, n *host.Need) Value { return Count(uint64(n.Ports)) }),
+	one("ports_reusing", "ports", "The same with tcp_tw_reuse on and timestamps on both sides.", Integer,
+		func(_ *Context, n *host.Need) Value { return Count(uint64(n.PortsReusing)) }),
+	one("reuse_on", "", "Whether tcp_tw_reuse is on for every destination.", Boolean,
+		func(_ *Context, n *host.Need) Value { return Bool(n.ReuseOn) }),
+	one("fits", "", "Whether today's range holds it from one local address.", Boolean,
+		func(_ *Context, n *host.Need) Value { return Bool(n.Fits()) }),
+	one("local_addresses", "", "Local addresses that it takes; null where the range gives nothing.", Integer,
+		func(_ *Context, n *host.Need) Value { return known(uint64(n.Addresses)) }),
+	one("open_files", "files", "Descriptors that the connections take by themselves.", Integer,
+		func(_ *Context, n *host.Need) Value { return Count(uint64(n.OpenFiles)) }),
+}
+
+func ofRate(n *host.Need, v float64) Value {
+	if n.Connections > 0 {
+		return Value{}
+	}
+	return Number(v)
 }
 
 var lines = Object[host.Lines]{

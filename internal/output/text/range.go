@@ -20,8 +20,11 @@ type RangeOptions struct {
 // then what to write, and last what it cannot know.
 func AppendRange(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOptions) []byte {
 	dst = appendWrapped(dst, event.Printable(r.Summary()), 0, 0, o.Width)
-	if r.Check != nil {
+	switch {
+	case r.Check != nil:
 		return appendCheck(dst, c, r, o)
+	case r.Need != nil:
+		return appendNeed(dst, r.Need, o.Width)
 	}
 	dst = append(dst, '\n')
 	dst = Table[host.NamespaceRange]{Columns: fields.RangeColumns(), Width: o.Width}.Append(dst, c, r.Namespaces)
@@ -175,4 +178,31 @@ func appendList(dst []byte, heading string, entries []string, width int) []byte 
 		dst = appendWrapped(dst, strings.TrimSpace(event.Printable(e)), 2, 4, width)
 	}
 	return dst
+}
+
+// appendNeed appends what a load takes, and what to do where it does not fit.
+func appendNeed(dst []byte, n *host.Need, width int) []byte {
+	dst = append(dst, '\n')
+	dst = appendLabelled(dst, "ports", thousands(uint64(n.Ports))+" towards each destination, every TIME_WAIT waiting its 60 s and up to 5 more", width)
+	if n.Connections == 0 {
+		state := "off, or on for loopback only"
+		if n.ReuseOn {
+			state = "on"
+		}
+		dst = appendLabelled(dst, "with reuse", fmt.Sprintf(
+			"%s where tcp_tw_reuse is on and both sides use timestamps; here it is %s", thousands(uint64(n.PortsReusing)), state), width)
+	}
+	dst = appendLabelled(dst, "today", thousands(uint64(n.PortsNow))+" ports in the range", width)
+	dst = appendLabelled(dst, "open files", fmt.Sprintf(
+		"%s for the connections, beside what the program has open (ulimit -n)", thousands(uint64(n.OpenFiles))), width)
+	if n.Addresses < 2 {
+		return dst
+	}
+	return appendList(dst, fmt.Sprintf("One of these, or a part of each (%d local addresses):", n.Addresses), []string{
+		"reuse connections: keep-alive, a pool; it helps most",
+		fmt.Sprintf("%d destinations, each an address and a port", n.Addresses*n.Destinations),
+		fmt.Sprintf("%d local addresses, which the program binds to with IP_BIND_ADDRESS_NO_PORT", n.Addresses),
+		"of a load generator: ab -B ADDRESS, curl --interface ADDRESS; wrk in a network namespace for each",
+		"a wider range, up to 64,512 ports: portwatch range check 1024-65535",
+	}, width)
 }
