@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -56,14 +57,14 @@ func newLimitsCommand(a *app) *cobra.Command {
 		fmt.Fprintf(a.stdout, "PORTWATCH UNKNOWN - %s\n", err)
 		return exitStatus(exitUnknown)
 	}
-	fs := cmd.Flags()
-	fs.VarP(&f.output, "output", "o", "how to print")
-	fs.IntVarP(&f.pid, "pid", "p", 0, "the limits of this process, too")
-	fs.StringVarP(&f.netns, "netns", "N", "", "the namespace: a name, pid:N, inode:N or a path (default: the process's)")
-	fs.StringVar(&f.root, "root", "", "read another host's collected tree, with proc, sys and etc in it")
-	fs.DurationVar(&f.length, "for", 0, "read the counters twice, this time apart")
-	fs.StringVar(&f.warn, "warn", "", "monitoring: exit 1 from this ratio on, such as 70%")
-	fs.StringVar(&f.crit, "crit", "", "monitoring: exit 2 from this ratio on, such as 90%")
+	flags := cmd.Flags()
+	flags.VarP(&f.output, "output", "o", "how to print")
+	flags.IntVarP(&f.pid, "pid", "p", 0, "the limits of this process, too")
+	flags.StringVarP(&f.netns, "netns", "N", "", "the namespace: a name, pid:N, inode:N or a path (default: the process's)")
+	flags.StringVar(&f.root, "root", "", "read another host's collected tree, with proc, sys and etc in it")
+	flags.DurationVar(&f.length, "for", 0, "read the counters twice, this time apart")
+	flags.StringVar(&f.warn, "warn", "", "monitoring: exit 1 from this ratio on, such as 70%")
+	flags.StringVar(&f.crit, "crit", "", "monitoring: exit 2 from this ratio on, such as 90%")
 	return cmd
 }
 
@@ -119,21 +120,38 @@ func runLimits(cmd *cobra.Command, a *app, f *limitsFlags) error {
 	if err != nil {
 		return err
 	}
-	word := f.netns
-	if word == "" && f.pid > 0 && f.root == "" {
-		word = fmt.Sprintf("pid:%d", f.pid)
-	}
-	p, filter, err := (&rangeFlags{netns: word, root: f.root}).place(cmd, false)
+	p, filter, err := (&rangeFlags{netns: f.netns, root: f.root}).place(cmd, false)
 	if err != nil {
 		return err
+	}
+	var notes []string
+	if f.netns == "" && f.pid > 0 && p.live {
+		if filter, notes, err = filterOf(f.pid); err != nil {
+			return err
+		}
 	}
 	report, err := p.limits(cmd.Context(), filter, f)
 	if err != nil {
 		return err
 	}
-	report.Thresholds = t
+	report.Thresholds, report.Notes = t, notes
 	report.Rank()
 	return printLimits(a, p, f, report)
+}
+
+// filterOf chooses the namespace of a process. Where that may not be looked
+// into, our own stands in, and a note says so.
+func filterOf(pid int) (spaceFilter, []string, error) {
+	word := fmt.Sprintf("pid:%d", pid)
+	filter, err := newSpaceFilter(word, false)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return filter, nil, fmt.Errorf("no process %d in /proc", pid)
+	case errors.Is(err, fs.ErrPermission):
+		return spaceFilter{}, []string{fmt.Sprintf(
+			"the namespace of process %d may not be looked into: ports, queues and counters are those of portwatch's own namespace", pid)}, nil
+	}
+	return filter, nil, err
 }
 
 // limits reads the limits once, or twice with time between.

@@ -131,6 +131,7 @@ func newRangeReport(spaces []space, unread []host.Unread) *host.RangeReport {
 		n := host.NamespaceRange{NetNS: s.Inode, Cookie: s.cookie, Name: s.Name, Limits: s.limits}
 		if s.sctp != nil {
 			n.SCTP = new(host.InRange(s.sctp, &s.limits))
+			r.Unseen = append(r.Unseen, "SCTP beyond the count of its ports: who holds them, and what is refused")
 		}
 		if s.survey != nil {
 			n.TCP, n.UDP = new(host.InRange(&s.survey.TCP, &s.limits)), new(host.InRange(&s.survey.UDP, &s.limits))

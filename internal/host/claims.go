@@ -55,7 +55,10 @@ func FindClaims(fsys fs.FS) (claims []Claim, unread []Unread) {
 		claims, unread = append(claims, found...), append(unread, refused...)
 	}
 	sortClaims(claims)
-	return claims, unread
+	// A container's port is in the files once for each family.
+	return slices.CompactFunc(claims, func(a, b Claim) bool {
+		return a.Ports == b.Ports && a.Protocol == b.Protocol && a.Kind == b.Kind && a.Name == b.Name && a.Source == b.Source
+	}), unread
 }
 
 func sortClaims(claims []Claim) {

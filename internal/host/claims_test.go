@@ -146,7 +146,6 @@ func TestFindClaims(t *testing.T) {
 			},
 			want: []string{
 				"18080/tcp published container web (/" + dockerDir + "/" + container + ")",
-				"18080/tcp published container web (/" + dockerDir + "/" + container + ")",
 				"20000-20009/udp published container off, not running (/" + dockerDir + "/b)",
 			},
 		},

@@ -68,6 +68,7 @@ type LimitsReport struct {
 	Accepted []AcceptedOn
 	Pools    []Pool
 	Watched  bool // the counters were read twice
+	Notes    []string
 }
 
 // AcceptedOn is how many connections share one port that is listened on.

@@ -29,6 +29,7 @@ var Limits = newDocument("portwatch.limits/1", "Every limit that stops a program
 			func(r *host.LimitsReport) ([]host.AcceptedOn, bool) { return r.Accepted, r.Accepted != nil }),
 		rows("pools", "Destinations towards which most local ports are taken.", fullestPool,
 			func(r *host.LimitsReport) ([]host.Pool, bool) { return r.Pools, r.Pools != nil }),
+		wordsOf("notes", "What else to mind.", func(_ *Context, r *host.LimitsReport) []string { return orNone(r.Notes) }),
 	})
 
 // limitIn is a limit with what makes its level.

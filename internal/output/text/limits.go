@@ -27,6 +27,7 @@ func AppendLimits(dst []byte, c *fields.Context, r *host.LimitsReport, width int
 		}
 	}
 	dst = appendUse(dst, r, width)
+	dst = appendList(dst, "Mind:", r.Notes, width)
 	var unread []string
 	for i := range r.Limits {
 		if l := &r.Limits[i]; l.Unread != "" {
