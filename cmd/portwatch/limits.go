@@ -160,7 +160,7 @@ func (p *place) limits(ctx context.Context, filter spaceFilter, f *limitsFlags) 
 	if err != nil || f.length == 0 {
 		return report, err
 	}
-	timer := time.NewTimer(f.length)
+	began, timer := time.Now(), time.NewTimer(f.length)
 	defer timer.Stop()
 	select { // on Ctrl-C, what there is
 	case <-timer.C:
@@ -171,7 +171,7 @@ func (p *place) limits(ctx context.Context, filter spaceFilter, f *limitsFlags) 
 		return nil, err
 	}
 	host.SetDeltas(report.Limits, later.Limits)
-	later.Watched = true
+	later.Window = time.Since(began)
 	return later, nil
 }
 
@@ -215,6 +215,7 @@ func (p *place) start(pid int) (*host.Start, error) {
 
 func printLimits(a *app, p *place, f *limitsFlags, report *host.LimitsReport) error {
 	c := &fields.Context{Meta: p.meta()}
+	c.Meta.Window = report.Window
 	var buf []byte
 	if f.output.word == "json" {
 		buf = append(fields.Limits.AppendJSON(nil, c, report), '\n')

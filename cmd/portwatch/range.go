@@ -124,6 +124,7 @@ func (f *rangeFlags) place(cmd *cobra.Command, all bool) (*place, spaceFilter, e
 func newRangeReport(spaces []space, unread []host.Unread) *host.RangeReport {
 	r := &host.RangeReport{Unread: unread, Unseen: []string{
 		"programs that are stopped and configured elsewhere than in the files read",
+		"stopped containers of engines other than Docker",
 		"ports that only a firewall rule forwards",
 	}}
 	for i := range spaces {
@@ -199,6 +200,7 @@ func runRangeCheck(cmd *cobra.Command, a *app, f *rangeFlags, args []string) err
 	})
 	report.Overlaps = insideOf(claims, s.limits.Range)
 	report.Lines = host.RangeLines(p.target(s), proposed, report.Check.Reserve)
+	report.Notes = alreadyGiven(asked, s.limits)
 	p.addBootNotes(s, report)
 	if err := printRange(a, p, f, report); err != nil {
 		return err
@@ -248,6 +250,18 @@ func (f *rangeFlags) names(cmd *cobra.Command) ([]host.Service, string, error) {
 		return nil, "", usagef(cmd, "--services %s: %s", f.services, err)
 	}
 	return registry, f.services, nil
+}
+
+// alreadyGiven says which of the ports asked for connections are given today:
+// the proposed range does not newly expose them.
+func alreadyGiven(asked []host.Claim, today event.Limits) (notes []string) {
+	given := host.Dealt(today.Range, today.Reserved)
+	for _, c := range asked {
+		if both := given.And(host.SetOf(c.Ports)); both.Count() > 0 {
+			notes = append(notes, fmt.Sprintf("%s of --ports lie in today's range, unreserved: connections are given them already", both))
+		}
+	}
+	return notes
 }
 
 // insideOf are the claims that touch a range.

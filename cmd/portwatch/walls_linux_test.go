@@ -249,3 +249,49 @@ func pidsGroup(t *testing.T) string {
 	})
 	return dir
 }
+
+// A counter that moves while it is watched is what makes a limit critical.
+func TestWallIsHitWhileWatched(t *testing.T) {
+	ns := tracertest.PrivateNetNS(t)
+	ns.Sysctl("net.ipv4.tcp_max_tw_buckets", "0")
+	to := serve(t, ns, "127.0.0.1:8080")
+	client := tracertest.StartActor(t, ns, "client")
+	cmd := liveCmd(t, "limits", "-N", inode(ns), "--for", "500ms", "-o", "json")
+	var stdout strings.Builder
+	cmd.Stdout = &stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for watching := true; watching; {
+		client.ExhaustConnect(to, 5, true) // each close finds no room for its TIME_WAIT
+		select {
+		case err := <-ended:
+			watching = false
+			if err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+	}
+	var document struct {
+		Summary string
+		Window  float64 `json:"window_seconds"`
+		Limits  []struct {
+			Name, Level string
+			Delta       *uint64 `json:"counter_delta"`
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout.String()), &document); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(document.Summary, "time_wait_buckets") || document.Window < 0.5 {
+		t.Errorf("summary %q, window %v s", document.Summary, document.Window)
+	}
+	for _, l := range document.Limits {
+		if l.Name == "time_wait_buckets" && (l.Delta == nil || *l.Delta == 0 || l.Level != "critical") {
+			t.Errorf("counter delta %s, level %s", deref(l.Delta), l.Level)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Limit is one wall that a program may meet.
@@ -67,8 +68,10 @@ type LimitsReport struct {
 	// listener's port, and ports taken towards a destination.
 	Accepted []AcceptedOn
 	Pools    []Pool
-	Watched  bool // the counters were read twice
-	Notes    []string
+	// Window is the time between two readings of the counters; 0 if they were
+	// read once.
+	Window time.Duration
+	Notes  []string
 }
 
 // AcceptedOn is how many connections share one port that is listened on.

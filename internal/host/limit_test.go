@@ -76,7 +76,7 @@ func TestDeltasAreThoseOfTheSameLimit(t *testing.T) {
 			t.Errorf("delta of %s is %v", after[i].Name, got)
 		}
 	}
-	r := LimitsReport{Limits: after, Thresholds: Thresholds{0.7, 0.9}, Watched: true}
+	r := LimitsReport{Limits: after, Thresholds: Thresholds{0.7, 0.9}, Window: 1}
 	if got := r.Summary(); !strings.HasPrefix(got, "1 limit was hit while it was watched") {
 		t.Errorf("summary is %q", got)
 	}

@@ -17,7 +17,7 @@ func AppendLimits(dst []byte, c *fields.Context, r *host.LimitsReport, width int
 		dst = appendWrapped(dst, event.Printable(wall), 0, 0, width)
 	}
 	dst = append(dst, '\n')
-	dst = Table[host.Limit]{Columns: fields.LimitColumns(r.Thresholds, r.Watched), Width: width}.Append(dst, c, r.Limits)
+	dst = Table[host.Limit]{Columns: fields.LimitColumns(r.Thresholds, r.Window > 0), Width: width}.Append(dst, c, r.Limits)
 	for i := range r.Limits {
 		l := &r.Limits[i]
 		if level := l.Level(r.Thresholds); level == "warning" || level == "critical" || l == r.FirstWall {
