@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -95,10 +96,14 @@ func (p *place) claims(s *space, ports *host.PortSet) (claims []host.Claim, unre
 // target is where the settings of a namespace are written.
 func (p *place) target(s *space) host.Target {
 	t := host.Target{Own: s.own, PID: s.PID, Name: s.Name}
-	if s.own || s.PID == 0 {
+	pid := s.PID
+	if s.own {
+		pid = os.Getpid() // a container's own tools run inside of it
+	}
+	if !p.live || pid == 0 {
 		return t
 	}
-	if owner, found := tracer.ReadOwner("/proc", s.PID); found {
+	if owner, found := tracer.ReadOwner("/proc", pid); found {
 		described := p.names.Describe(owner)
 		t.Pod = described.PodUID != "" || described.Pod != ""
 		t.Container = described.ContainerID != "" && !t.Pod

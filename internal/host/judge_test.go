@@ -179,6 +179,10 @@ func TestRangeLines(t *testing.T) {
 			"# now", `nsenter -t 77 -n sysctl -w net.ipv4.ip_local_port_range="16000 65001"`,
 			"# pod", "securityContext:", "  sysctls:", "  - name: net.ipv4.ip_local_port_range", `    value: "16000 65001"`,
 		}},
+		{"from inside a container", Target{Own: true, Container: true}, nil, []string{
+			"# now", `sysctl -w net.ipv4.ip_local_port_range="16000 65001"`,
+			"# docker, podman", `--sysctl net.ipv4.ip_local_port_range="16000 65001"`,
+		}},
 		{"a name only", Target{Name: "blue", Container: true}, nil, []string{
 			"# now", `ip netns exec blue sysctl -w net.ipv4.ip_local_port_range="16000 65001"`,
 			"# docker, podman", `--sysctl net.ipv4.ip_local_port_range="16000 65001"`,

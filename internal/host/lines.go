@@ -18,8 +18,8 @@ type Target struct {
 	Own  bool
 	PID  int
 	Name string
-	// Container and Pod say what the namespace is known to be; with neither,
-	// the lines for both are given.
+	// Container and Pod say what the namespace is known to be. With neither, our
+	// own is taken for the host's, and for another the lines for both are given.
 	Container, Pod bool
 }
 
@@ -50,8 +50,9 @@ func RangeLines(t Target, r event.PortRange, reserve []event.PortRange) []Lines 
 	settings = append(settings, setting{keyRange, fmt.Sprintf("%d %d", r.Low, r.High)})
 	prefix := ""
 	switch {
-	case t.Own:
+	case t.Own && !t.Container && !t.Pod:
 		return []Lines{{"now", sysctlCommands("", settings)}, {"at boot", bootFile(settings)}}
+	case t.Own:
 	case t.PID > 0:
 		prefix = fmt.Sprintf("nsenter -t %d -n ", t.PID)
 	default:

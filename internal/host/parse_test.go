@@ -18,22 +18,26 @@ func TestParseSocket(t *testing.T) {
 	}{
 		{
 			"listener", "0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1", event.TCP,
-			Socket{Protocol: event.TCP, State: event.StateListen, Local: netip.MustParseAddrPort("0.0.0.0:8080"), Inode: 4242}, true,
+			Socket{Protocol: event.TCP, State: event.StateListen, Local: netip.MustParseAddrPort("0.0.0.0:8080"), Inode: 4242},
+			true,
 		},
 		{
 			"connection", "1: 0100000A:8000 0500000A:01BB 01 0:0 0:0 0 0 0 7 1", event.TCP,
 			Socket{
 				Protocol: event.TCP, State: event.StateEstablished, Inode: 7,
 				Local: netip.MustParseAddrPort("10.0.0.1:32768"), Remote: netip.MustParseAddrPort("10.0.0.5:443"),
-			}, true,
+			},
+			true,
 		},
 		{
 			"IPv6", "1: 000080FE00000000FF00FE0001000000:0050 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 7 1", event.TCP,
-			Socket{Protocol: event.TCP, State: event.StateListen, Local: netip.MustParseAddrPort("[fe80::fe:ff:0:1]:80"), Inode: 7}, true,
+			Socket{Protocol: event.TCP, State: event.StateListen, Local: netip.MustParseAddrPort("[fe80::fe:ff:0:1]:80"), Inode: 7},
+			true,
 		},
 		{
 			"UDP", "1: 0100007F:0035 00000000:0000 07 0:0 0:0 0 0 0 7 1", event.UDP,
-			Socket{Protocol: event.UDP, State: event.StateUnconnected, Local: netip.MustParseAddrPort("127.0.0.1:53"), Inode: 7}, true,
+			Socket{Protocol: event.UDP, State: event.StateUnconnected, Local: netip.MustParseAddrPort("127.0.0.1:53"), Inode: 7},
+			true,
 		},
 		{"short", "1: 0100007F:0035 00000000:0000 07", event.UDP, Socket{}, false},
 		{"no address", "1: 01:0035 00000000:0000 07 0:0 0:0 0 0 0 7 1", event.UDP, Socket{}, false},
