@@ -37,7 +37,9 @@ var layers = []layer{
 	{"internal", nil},
 	{"internal/event", nil},
 	{"internal/aggregate", []string{"internal/event"}},
-	{"internal/output/*", []string{"internal/event", "internal/aggregate", "internal/output/fields"}},
+	{"docs", nil},
+	{"internal/host", []string{"internal/event"}},
+	{"internal/output/*", []string{"internal/event", "internal/aggregate", "internal/host", "internal/output/fields"}},
 	{"internal/tracer/netns", []string{sys}},
 	{"internal/tracer/portrange", []string{"internal/event", "internal/tracer/netns"}},
 	{"internal/tracer/workload", []string{"internal/event", "internal/tracer/netns", sys}},
@@ -56,7 +58,7 @@ var layers = []layer{
 		"internal/event", "internal/aggregate", "internal/tracer", "internal/tracer/netns", "internal/tracer/sockdiag", sys,
 	}},
 	{"cmd/portwatch", []string{
-		"internal/event", "internal/aggregate", "internal/verify", "internal/output/*", "internal/tracer", "internal/tracer/*",
+		"docs", "internal/event", "internal/aggregate", "internal/host", "internal/verify", "internal/output/*", "internal/tracer", "internal/tracer/*",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "go.uber.org/zap/zapcore", sys,
 	}},
 	{"scripts/bench", []string{ebpf, sys}},
@@ -69,7 +71,7 @@ var layers = []layer{
 var forTests = []string{
 	"internal/tracer/tracertest", "internal/output/schematest",
 	"github.com/google/go-cmp/cmp", "github.com/google/go-cmp/cmp/cmpopts",
-	"github.com/rogpeppe/go-internal/testscript",
+	"github.com/rogpeppe/go-internal/testscript", "github.com/rogpeppe/go-internal/txtar",
 	"go.uber.org/zap/zaptest", "go.uber.org/zap/zaptest/observer",
 }
 
@@ -185,7 +187,7 @@ func rowOf(name string) (layer, bool) {
 // element has no dot, or is named by a pattern.
 func matches(patterns []string, name string) bool {
 	first, _, _ := strings.Cut(name, "/")
-	if !strings.Contains(first, ".") && !slices.Contains([]string{"internal", "cmd", "scripts"}, first) {
+	if !strings.Contains(first, ".") && !slices.Contains([]string{"internal", "cmd", "docs", "scripts"}, first) {
 		return true
 	}
 	return slices.ContainsFunc(patterns, func(pattern string) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,12 @@ func exitCases() []exitCase {
 	}
 }
 
+// exitStatus ends a command whose answer is printed and is a bad one: there is
+// nothing to add to it but the exit code.
+type exitStatus int
+
+func (s exitStatus) Error() string { return "exit code " + strconv.Itoa(int(s)) }
+
 // usageError is a command line that nothing can be started with.
 type usageError struct {
 	verb  string // whose help says more; "" for portwatch itself
@@ -83,6 +90,9 @@ func diagnose(err error) fields.ErrorReport {
 // report tells why the command ended, as text or, if JSON was asked for, as a
 // JSON object, and returns the exit code.
 func (a *app) report(cmd *cobra.Command, args []string, err error) int {
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		return int(status)
+	}
 	r := diagnose(err)
 	if wantsJSON(args) {
 		line := fields.Error.AppendJSON(nil, nil, &r)

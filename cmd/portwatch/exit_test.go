@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,6 +100,39 @@ func TestDocumentsFitTheirSchemas(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestExpectedDocumentsFitTheirSchemas reads every document that a script
+// expects.
+func TestExpectedDocumentsFitTheirSchemas(t *testing.T) {
+	schemas := map[string][]byte{}
+	for _, d := range fields.Documents() {
+		schema, err := d.Schema()
+		if err != nil {
+			t.Fatal(err)
+		}
+		schemas[d.SchemaName()] = schema
+	}
+	files, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			rest, ok := strings.CutPrefix(line, `{"schema":"`)
+			if !ok {
+				continue
+			}
+			name, _, _ := strings.Cut(rest, `"`)
+			if err := schematest.Validate(schemas[name], []byte(line)); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
 	}
 }
 

@@ -13,6 +13,9 @@ const questions = `portwatch: who takes, keeps and is refused local ports
   Who holds the ports right now?        portwatch top --batch -n 1
   Who is refused a port, and why?       portwatch events -x
   What does process 977 do with them?   portwatch events -p 977
+  Is it safe to change the range?       portwatch range check 16000-65001
+  Which limit does 977 meet first?      portwatch limits -p 977
+  What does this error mean?            portwatch explain EADDRNOTAVAIL
   Why does portwatch see so little?     portwatch doctor
   Is what it says what the kernel has?  portwatch verify
   What does portwatch itself cost?      portwatch self

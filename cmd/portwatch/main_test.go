@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
@@ -20,6 +22,7 @@ const liveCommand = "portwatch-live"
 // scripted kernel in the place of the live one: the variable SCENARIO, which
 // the production binary does not know, names what it tells.
 func TestMain(m *testing.M) {
+	tracertest.Play()
 	testscript.Main(m, map[string]func(){
 		liveCommand: main,
 		"portwatch": func() {
@@ -35,9 +38,14 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+// TestHosts reads literal trees of hosts of every kind.
+func TestHosts(t *testing.T) { runScripts(t, "testdata/hosts") }
+
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {

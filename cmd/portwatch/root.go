@@ -30,7 +30,10 @@ func newRootCommand(a *app) *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%s", err.Error()) })
 	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look"}, &cobra.Group{ID: groupCheck, Title: "Check"})
-	root.AddCommand(newTopCommand(a), newEventsCommand(a), newVerifyCommand(a), newDoctorCommand(a), newSelfCommand(a), newVersionCommand(a))
+	root.AddCommand(
+		newTopCommand(a), newEventsCommand(a), newRangeCommand(a), newLimitsCommand(a), newExplainCommand(a),
+		newVerifyCommand(a), newDoctorCommand(a), newSelfCommand(a), newVersionCommand(a),
+	)
 	root.SetCompletionCommandGroupID(groupCheck)
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	root.InitDefaultCompletionCmd()

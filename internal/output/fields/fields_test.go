@@ -14,6 +14,7 @@ import (
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
+	"github.com/portwatch/portwatch/internal/host"
 	"github.com/portwatch/portwatch/internal/output/schematest"
 )
 
@@ -66,6 +67,10 @@ func TestEveryDocumentFitsItsSchema(t *testing.T) {
 		{Error, Error.AppendJSON(nil, nil, &ErrorReport{Error: "a\nb", ExitCode: 2})},
 		{Event, Event.AppendJSON(nil, c, &aggregate.Record{})},
 		{Event, Event.AppendJSON(nil, fixedContext(), allocation())},
+		{Explain, Explain.AppendJSON(nil, c, &Explanation{})},
+		{Limits, Limits.AppendJSON(nil, c, &host.LimitsReport{Limits: []host.Limit{{Scope: "host"}}})},
+		{Range, Range.AppendJSON(nil, c, &host.RangeReport{})},
+		{Range, Range.AppendJSON(nil, c, fullRange())},
 		{Self, Self.AppendJSON(nil, c, &SelfReport{})},
 		{Top, Top.AppendJSON(nil, c, &aggregate.Snapshot{})},
 		{Top, Top.AppendJSON(nil, c, &aggregate.Snapshot{Pools: []aggregate.Pool{{}, tightPool()}})},
@@ -80,6 +85,18 @@ func TestEveryDocumentFitsItsSchema(t *testing.T) {
 		if err := schematest.Validate(schema, tt.line); err != nil {
 			t.Errorf("%s: %v\n%s", tt.schema.SchemaName(), err, tt.line)
 		}
+	}
+}
+
+// fullRange has every list of the document filled.
+func fullRange() *host.RangeReport {
+	c := host.Claim{Ports: event.PortRange{Low: 1, High: 2}, Kind: host.KindSystemd, Owner: &event.Process{Exe: "x"}}
+	return &host.RangeReport{
+		Namespaces: []host.NamespaceRange{{TCP: new(1), Fullest: &host.Pool{Ports: 1}}}, Overlaps: []host.Claim{c},
+		Check: &host.Check{
+			Verdict: host.Reservations, Reasons: []string{"x"}, Exposes: []host.Exposure{{Claim: c, Happens: "x"}}, PortsNow: 1,
+		},
+		Lines: []host.Lines{{Where: "now", Text: []string{"x"}}}, Unread: []host.Unread{{What: "x", Why: "y"}}, Unseen: []string{"x"},
 	}
 }
 

@@ -20,10 +20,16 @@ const actorEnv = "PORTWATCH_TEST_ACTOR"
 
 // Main is to be called by TestMain of every package that starts actors.
 func Main(m *testing.M) {
+	Play()
+	os.Exit(m.Run())
+}
+
+// Play never returns in a process that was started as an actor, and does
+// nothing in any other: for a TestMain that has more to do than Main.
+func Play() {
 	if name, ok := os.LookupEnv(actorEnv); ok {
 		os.Exit(play(name))
 	}
-	os.Exit(m.Run())
 }
 
 // Actor is a process of its own that does what it is told with sockets: real

@@ -1,0 +1,139 @@
+package host
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Limit is one wall that a program may meet.
+type Limit struct {
+	Name  string // a word of the table, such as "open_files"
+	Scope string // host, namespace, cgroup, user, process, listener
+	Owner string // whose it is: a namespace, a cgroup, a process, a listener
+	// Used and Max are nil where they are not known or, Max, where there is no
+	// limit; Unread says why.
+	Used, Max *uint64
+	Unread    string
+	Unit      string // of Used and Max
+	Error     string // what a program gets, or what happens silently
+	// Counter proves that the wall was hit; "" if the kernel counts nothing.
+	// Total is since boot, or since the namespace or group was made, and says
+	// nothing about now; Delta is what was added while it was watched.
+	Counter      string
+	Total, Delta *uint64
+	Raise        string // how to raise it
+	// PerSocket says that each further outgoing connection uses one of it.
+	PerSocket bool
+}
+
+// Ratio is used ÷ max, and false if one of them is not known.
+func (l *Limit) Ratio() (float64, bool) {
+	switch {
+	case l.Used == nil || l.Max == nil:
+		return 0, false
+	case *l.Max == 0:
+		return 1, true
+	}
+	return float64(*l.Used) / float64(*l.Max), true
+}
+
+// Thresholds are the ratios from which on a limit is near.
+type Thresholds struct{ Warn, Crit float64 }
+
+// Level is critical where the limit was hit while it was watched, or is nearly
+// reached, warning where it is near, unknown where that cannot be told.
+func (l *Limit) Level(t Thresholds) string {
+	ratio, known := l.Ratio()
+	switch {
+	case l.Delta != nil && *l.Delta > 0, known && ratio >= t.Crit:
+		return "critical"
+	case known && ratio >= t.Warn:
+		return "warning"
+	case !known && l.Unread != "":
+		return "unknown"
+	}
+	return "ok"
+}
+
+// LimitsReport is every limit, the fullest first.
+type LimitsReport struct {
+	Limits     []Limit
+	Thresholds Thresholds
+	Process    string // whose limits are among them; "" without one
+	// FirstWall is the limit that the process meets first if it opens one
+	// connection after another; nil without a process, or if it is not known.
+	FirstWall *Limit
+	// Accepted and Pools tell a server from a client: connections on a
+	// listener's port, and ports taken towards a destination.
+	Accepted []AcceptedOn
+	Pools    []Pool
+	// Window is the time between two readings of the counters; 0 if they were
+	// read once.
+	Window time.Duration
+	Notes  []string
+}
+
+// AcceptedOn is how many connections share one port that is listened on.
+type AcceptedOn struct {
+	Port  uint16
+	Count int
+}
+
+// Rank sorts the limits, the fullest first and those that are not known last,
+// and finds the first wall.
+func (r *LimitsReport) Rank() {
+	slices.SortStableFunc(r.Limits, func(a, b Limit) int {
+		x, known := a.Ratio()
+		y, known2 := b.Ratio()
+		if known != known2 {
+			if known {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(y, x)
+	})
+	if r.Process == "" {
+		return
+	}
+	for i := range r.Limits {
+		l := &r.Limits[i]
+		if _, known := l.Ratio(); !known || !l.PerSocket {
+			continue
+		}
+		if r.FirstWall == nil || l.remaining() < r.FirstWall.remaining() {
+			r.FirstWall = l
+		}
+	}
+}
+
+// remaining is how many more there may be; it needs a known ratio.
+func (l *Limit) remaining() uint64 { return *l.Max - min(*l.Used, *l.Max) }
+
+// Level is the worst of all known levels.
+func (r *LimitsReport) Level() string {
+	order := []string{"ok", "unknown", "warning", "critical"}
+	worst := 0
+	for i := range r.Limits {
+		level := r.Limits[i].Level(r.Thresholds)
+		if level == "unknown" {
+			continue // a row that cannot be read is told, and is no alarm
+		}
+		worst = max(worst, slices.Index(order, level))
+	}
+	return order[worst]
+}
+
+// SetDeltas compares the counters with those of an earlier reading of the same
+// limits.
+func SetDeltas(before, after []Limit) {
+	for i := range after {
+		l := &after[i]
+		at := slices.IndexFunc(before, func(b Limit) bool { return b.Name == l.Name && b.Owner == l.Owner })
+		if at < 0 || before[at].Total == nil || l.Total == nil {
+			continue
+		}
+		l.Delta = new(*l.Total - min(*before[at].Total, *l.Total))
+	}
+}

@@ -1,0 +1,103 @@
+package host
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// NamespaceRange is the range of one namespace and how much of it is in use.
+// What is nil is not known.
+type NamespaceRange struct {
+	NetNS  uint32
+	Cookie uint64 // 0 if not known
+	Name   string
+	Limits event.Limits
+	// TCP, UDP and SCTP are the distinct ports of the range in use. SCTP is
+	// counted where its module is loaded.
+	TCP, UDP, SCTP *int
+	Fullest        *Pool // where most ports are taken
+	Outside        *PortSet
+}
+
+// Ports is what the kernel gives by itself.
+func (n *NamespaceRange) Ports() int { return Dealt(n.Limits.Range, n.Limits.Reserved).Count() }
+
+// waitSeconds is the longest that a TIME_WAIT keeps its port: 60 s
+// (TCP_TIMEWAIT_LEN), rounded up by the timer wheel by at most 5.12 s, where a
+// tick is 10 ms (HZ=100).
+const waitSeconds = 65.12
+
+// Sustained is the whole connections a second to one destination from one address
+// that so many ports sustain on any kernel, if the side that connects closes
+// first and TIME_WAITs are not used again.
+func Sustained(ports int) float64 { return math.Floor(float64(ports) / waitSeconds) }
+
+// SustainedReusing is the same where tcp_tw_reuse is effective; false if it is
+// not. It holds where the far end answers with timestamps, too.
+func SustainedReusing(l *event.Limits, ports int) (perSecond float64, effective bool) {
+	if l.TWReuse != 1 || l.Timestamps == 0 {
+		return 0, false
+	}
+	return float64(ports) / reuseDelay(l), true
+}
+
+// reuseDelay is how long a TIME_WAIT waits at most before connect() may take it
+// over, in seconds. Before 6.18 it is a later whole second of the old
+// connection's clock, so up to 2 (tcp_twsk_unique, net/ipv4/tcp_ipv4.c).
+func reuseDelay(l *event.Limits) float64 {
+	if l.TWReuseDelayMillis == nil {
+		return 2
+	}
+	return max(float64(*l.TWReuseDelayMillis)/1000, 0.001)
+}
+
+// RangeReport is what there is to say about the ranges of a host.
+type RangeReport struct {
+	Namespaces []NamespaceRange
+	// Overlaps are the claims that touch today's range of the namespace asked
+	// for.
+	Overlaps []Claim
+	Check    *Check // nil if no range was proposed
+	Need     *Need  // nil if nothing was asked for
+	Lines    []Lines
+	Notes    []string
+	// Unread could be read in principle, Unseen cannot.
+	Unread []Unread
+	Unseen []string
+	// Registry says which registry Check.Registered comes from.
+	Registry string
+}
+
+// Summary is the answer in one sentence.
+func (r *RangeReport) Summary() string {
+	if c := r.Check; c != nil {
+		return c.summary()
+	}
+	if r.Need != nil {
+		return r.Need.summary()
+	}
+	if len(r.Namespaces) == 0 {
+		return "No namespace could be read."
+	}
+	n := &r.Namespaces[0]
+	return fmt.Sprintf("Namespace %s gives %d ports, %s; at least %.0f connections a second to one destination, if this side closes first.",
+		n.Name, n.Ports(), n.Limits.Range, Sustained(n.Ports()))
+}
+
+func (c *Check) summary() string {
+	switch {
+	case c.Verdict == Unsafe:
+		ports := &PortSet{}
+		for i := range c.Exposes {
+			ports.Add(c.Exposes[i].Ports)
+		}
+		return fmt.Sprintf("Unsafe: %s would newly expose %s, held or claimed on this host.", c.Range, shorten(ports.String()))
+	case c.Verdict == Reservations && len(c.Reasons) == 1:
+		return fmt.Sprintf("%s exposes nothing that is held or claimed here, with one reservation: %s.", c.Range, c.Reasons[0])
+	case c.Verdict == Reservations:
+		return fmt.Sprintf("%s exposes nothing that is held or claimed here, with %d reservations.", c.Range, len(c.Reasons))
+	}
+	return fmt.Sprintf("Safe as far as this host can tell: %s newly exposes nothing that is held or claimed here.", c.Range)
+}
