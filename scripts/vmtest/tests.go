@@ -42,13 +42,27 @@ func (l *lab) runAll(ctx context.Context, columns []*column) error {
 	return errors.Join(errs...)
 }
 
-// packagesOf are those that a column tests. On the host, go test runs those that
-// are not the scenarios'.
+// packagesOf are those that a column tests: the stream everywhere; in machines,
+// which are slow, the ledger in the last mode only, and what knows no modes in the
+// first. On the host, go test runs what holds no scenarios.
 func (l *lab) packagesOf(c *column) []string {
-	if c.kernel == host || c.mode != l.modes[0] {
+	if c.kernel == host {
 		return l.packages[:len(modePackages)]
 	}
-	return l.packages
+	var packages []string
+	for _, pkg := range l.packages {
+		wanted := l.modes[0]
+		switch pkg {
+		case modePackages[0]:
+			wanted = c.mode
+		case verifyPackage:
+			wanted = l.modes[len(l.modes)-1]
+		}
+		if c.mode == wanted {
+			packages = append(packages, pkg)
+		}
+	}
+	return packages
 }
 
 // args are those of a package's test binary.
