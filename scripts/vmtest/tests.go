@@ -166,7 +166,7 @@ func (l *lab) judge(c *column, pkg string, end ending) error {
 		c.problems = append(c.problems, strings.TrimSpace(fmt.Sprintf("%s: %s, which no test explains\n%s", pkg, end.note.Text, lastLines(end.output, 20))))
 	case end.note.Code == 0 && bad:
 		c.problems = append(c.problems, fmt.Sprintf("%s: %s, although a test failed", pkg, end.note.Text))
-	case len(results) == 0:
+	case len(results) == 0 && l.only == "":
 		c.problems = append(c.problems, pkg+": no test ran")
 	}
 	return nil
