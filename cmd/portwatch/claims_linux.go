@@ -3,6 +3,7 @@ package main
 import (
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,23 +13,36 @@ import (
 	"github.com/portwatch/portwatch/internal/tracer"
 )
 
-// heldPorts are the sockets of a namespace that listen or are bound on ports of
-// a set, one claim for each port and owner, and protocol.
-func (p *place) heldPorts(s *space, ports *host.PortSet) []host.Claim {
+// owners are the holders of sockets, by the inodes of the sockets' files.
+type owners map[uint32]event.Owner
+
+// ownersOf finds the holders of the sockets in all spaces with one look at the
+// descriptor tables; ports says which sockets count in each. A collected tree
+// holds no such tables.
+func (p *place) ownersOf(spaces []space, ports func(*space) *host.PortSet) owners {
+	if !p.live {
+		return nil
+	}
+	var inodes []uint32
+	for i := range spaces {
+		for _, k := range spaces[i].held(ports(&spaces[i])) {
+			inodes = append(inodes, k.Inode)
+		}
+	}
+	return tracer.FindOwners("/proc", inodes)
+}
+
+// held are the sockets that listen or are bound on ports of a set.
+func (s *space) held(ports *host.PortSet) []host.Socket {
 	if s.survey == nil {
 		return nil
 	}
-	var held []host.Socket
-	var inodes []uint32
-	for _, k := range s.survey.Fixed {
-		if ports.Has(k.Local.Port()) {
-			held, inodes = append(held, k), append(inodes, k.Inode)
-		}
-	}
-	owners := map[uint32]event.Owner{}
-	if p.live {
-		owners = tracer.FindOwners("/proc", inodes)
-	}
+	return slices.DeleteFunc(slices.Clone(s.survey.Fixed), func(k host.Socket) bool { return !ports.Has(k.Local.Port()) })
+}
+
+// heldPorts are the sockets of a namespace that listen or are bound on ports of
+// a set, one claim for each port and owner, and protocol.
+func (p *place) heldPorts(s *space, ports *host.PortSet, owners owners) []host.Claim {
 	type key struct {
 		port     uint16
 		protocol event.Protocol
@@ -37,8 +51,8 @@ func (p *place) heldPorts(s *space, ports *host.PortSet) []host.Claim {
 	}
 	met := map[key]bool{}
 	var claims []host.Claim
-	for i := range held {
-		c := p.claimOf(&held[i], owners)
+	for _, socket := range s.held(ports) {
+		c := p.claimOf(&socket, owners)
 		k := key{port: c.Ports.Low, protocol: c.Protocol, kind: c.Kind}
 		if c.Owner != nil {
 			k.owner = c.Owner.Owner.ID()
@@ -51,7 +65,7 @@ func (p *place) heldPorts(s *space, ports *host.PortSet) []host.Claim {
 	return claims
 }
 
-func (p *place) claimOf(k *host.Socket, owners map[uint32]event.Owner) host.Claim {
+func (p *place) claimOf(k *host.Socket, owners owners) host.Claim {
 	port := k.Local.Port()
 	c := host.Claim{
 		Ports: event.PortRange{Low: port, High: port}, Protocol: k.Protocol, Kind: host.KindBound,
@@ -75,8 +89,8 @@ func (p *place) claimOf(k *host.Socket, owners map[uint32]event.Owner) host.Clai
 // claims are all that is held or claimed on ports of a set, reserved or not.
 // What services claim counts in our own namespace only: of another one, the
 // configuration is not in these files.
-func (p *place) claims(s *space, ports *host.PortSet) (claims []host.Claim, unread []host.Unread) {
-	claims = p.heldPorts(s, ports)
+func (p *place) claims(s *space, ports *host.PortSet, owners owners) (claims []host.Claim, unread []host.Unread) {
+	claims = p.heldPorts(s, ports, owners)
 	if s.own {
 		var wanted []host.Claim
 		wanted, unread = host.FindClaims(p.root)
@@ -88,6 +102,7 @@ func (p *place) claims(s *space, ports *host.PortSet) (claims []host.Claim, unre
 	}
 	reserved := host.SetOf(s.limits.Reserved...)
 	for i := range claims {
+		claims[i].Namespace = s.Name
 		claims[i].Reserved = host.SetOf(claims[i].Ports).Without(reserved).Count() == 0
 	}
 	return claims, unread

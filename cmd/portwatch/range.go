@@ -100,8 +100,12 @@ func runRange(cmd *cobra.Command, a *app, f *rangeFlags) error {
 		return err
 	}
 	report := newRangeReport(spaces, unread)
-	claims, refused := p.claims(&spaces[0], host.SetOf(spaces[0].limits.Range))
-	report.Overlaps, report.Unread = claims, append(report.Unread, refused...)
+	today := func(s *space) *host.PortSet { return host.SetOf(s.limits.Range) }
+	owners := p.ownersOf(spaces, today)
+	for i := range spaces {
+		claims, refused := p.claims(&spaces[i], today(&spaces[i]), owners)
+		report.Overlaps, report.Unread = append(report.Overlaps, claims...), append(report.Unread, refused...)
+	}
 	return printRange(a, p, f, report)
 }
 
@@ -192,7 +196,9 @@ func runRangeCheck(cmd *cobra.Command, a *app, f *rangeFlags, args []string) err
 	}
 	report := newRangeReport(spaces, unread)
 	report.Registry = source
-	claims, refused := p.claims(s, host.SetOf(proposed, s.limits.Range))
+	ports := host.SetOf(proposed, s.limits.Range)
+	owners := p.ownersOf(spaces, func(*space) *host.PortSet { return ports })
+	claims, refused := p.claims(s, ports, owners)
 	report.Unread = append(report.Unread, refused...)
 	report.Check = host.Judge(&host.Proposal{
 		Range: proposed, Today: s.limits, Claims: append(claims, asked...), Outside: report.Namespaces[0].Outside,

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -239,13 +240,13 @@ func pidsGroup(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		var err error
-		for range 1000 { // until the kernel has reaped the last member
-			if err = os.Remove(dir); err == nil {
-				return
-			}
+		err := os.Remove(dir)
+		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); {
+			err = os.Remove(dir) // once its last member, killed before, has died
 		}
-		t.Errorf("remove cgroup: %v", err)
+		if err != nil {
+			t.Errorf("remove cgroup: %v", err)
+		}
 	})
 	return dir
 }

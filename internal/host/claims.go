@@ -35,6 +35,9 @@ type Claim struct {
 	// Owner holds the socket; nil for what is no socket, and for a socket
 	// whose owner is not known.
 	Owner *event.Process
+	// Namespace is the name of the network namespace; "" for what was only
+	// named on the command line.
+	Namespace string
 	// Reserved reports whether all of Ports are in ip_local_reserved_ports.
 	Reserved bool
 }

@@ -56,8 +56,7 @@ func reuseDelay(l *event.Limits) float64 {
 // RangeReport is what there is to say about the ranges of a host.
 type RangeReport struct {
 	Namespaces []NamespaceRange
-	// Overlaps are the claims that touch today's range of the namespace asked
-	// for.
+	// Overlaps are the claims that touch today's range of their namespace.
 	Overlaps []Claim
 	Check    *Check // nil if no range was proposed
 	Need     *Need  // nil if nothing was asked for

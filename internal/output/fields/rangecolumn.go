@@ -25,6 +25,7 @@ func ClaimColumns() []Column[host.Claim] {
 		{Header: "PROTO", Value: func(_ *Context, c *host.Claim) Value { return Text(anyWord(protocolWord(c.Protocol))) }},
 		{Header: "WHAT", Value: claim.Named("kind").value},
 		{Header: "RESERVED", Value: claim.Named("reserved").value},
+		{Header: "NETNS", Value: claim.Named("netns_name").value},
 		{Header: "WHO", Value: func(_ *Context, c *host.Claim) Value { return Text(Claimant(c)) }},
 	}
 }

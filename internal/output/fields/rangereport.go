@@ -13,7 +13,7 @@ var Range = newDocument("portwatch.range/1", "The port ranges of a host, and whe
 	reportEnvelope(func(r *host.RangeReport) string { return r.Summary() }, nil), Object[host.RangeReport]{
 		rows("namespaces", "The network namespaces that could be read.", rangeNamespace,
 			func(r *host.RangeReport) ([]host.NamespaceRange, bool) { return r.Namespaces, true }),
-		rows("overlaps", "What is held or claimed within today's range of the namespace asked for.", claim,
+		rows("overlaps", "What is held or claimed within today's range of each namespace.", claim,
 			func(r *host.RangeReport) ([]host.Claim, bool) { return r.Overlaps, true }),
 		nest("check", "The judgement of the proposed range; null if none was proposed.", rangeCheck,
 			func(r *host.RangeReport) *host.RangeReport {
@@ -138,6 +138,8 @@ var claim = Object[host.Claim]{
 	}),
 	nest("owner", "The process that holds the socket; null if it is not known, or there is no socket.", owner,
 		func(c *host.Claim) *ownerInfo { return claimOwner(c) }),
+	one("netns_name", "", "The name of the network namespace; null for what was only asked for.", String,
+		func(_ *Context, c *host.Claim) Value { return Text(c.Namespace) }),
 	one("reserved", "", "Whether all of these ports are reserved.", Boolean,
 		func(_ *Context, c *host.Claim) Value { return Bool(c.Reserved) }),
 }

@@ -28,11 +28,14 @@ func AppendRange(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 	}
 	dst = append(dst, '\n')
 	dst = Table[host.NamespaceRange]{Columns: fields.RangeColumns(), Width: o.Width}.Append(dst, c, r.Namespaces)
-	dst = append(dst, '\n')
+	var special []byte
 	for i := range r.Namespaces {
-		dst = appendSpace(dst, &r.Namespaces[i], o.Width)
+		special = appendSpace(special, &r.Namespaces[i], o.Width)
 	}
-	dst = appendOverlaps(dst, c, r, o)
+	if len(special) > 0 {
+		dst = append(append(dst, '\n'), special...)
+	}
+	dst = appendOverlaps(append(dst, '\n'), c, r, o)
 	dst = appendUnread(dst, r.Unread, o.Width)
 	dst = appendList(dst, "Cannot see:", r.Unseen, o.Width)
 	return append(dst, "\nNext: portwatch range check LOW-HIGH\n"...)
@@ -64,10 +67,9 @@ const shownClaims = 20
 
 func appendOverlaps(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOptions) []byte {
 	if len(r.Overlaps) == 0 {
-		return appendWrapped(dst, "Nothing that is held by bind() or claimed here lies inside the range.", 0, 0, o.Width)
+		return appendWrapped(dst, "Nothing that is held by bind() or claimed here lies inside a range.", 0, 0, o.Width)
 	}
-	dst = append(dst, '\n')
-	dst = appendWrapped(dst, "Inside the range: if such a port is a fixed one, a connection may take it while its program restarts, unless it is reserved.", 0, 0, o.Width)
+	dst = appendWrapped(dst, "Inside a range: if such a port is a fixed one, a connection may take it while its program restarts, unless it is reserved.", 0, 0, o.Width)
 	return appendSome(dst, c, o.Width, section[host.Claim]{"more", fields.ClaimColumns(), r.Overlaps})
 }
 
