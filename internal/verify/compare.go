@@ -153,9 +153,10 @@ func (c *comparison) leaveOut(d *Difference) {
 	}
 }
 
-// lease is what no listed socket took away.
+// lease is what no listed socket took away. One that was born while the sockets
+// were being listed need not be among them.
 func (c *comparison) lease(n name, el *event.Lease) {
-	if el.State == event.StateBound && !c.picture.BoundListed {
+	if el.State == event.StateBound && !c.picture.BoundListed || el.ID.Born >= c.picture.Began {
 		return
 	}
 	c.checked++

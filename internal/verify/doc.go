@@ -7,4 +7,8 @@
 // socket to differ in the same way, and no event spoke of it from the beginning
 // of the first to the end of the second. What changes faster is in flight: it is
 // counted, and that is all that can be said of it. There is no other tolerance.
+//
+// A list is compared when the ledger is told the first news from after its end,
+// so that little is in flight under any load, and judged at the next tick, which
+// says that nothing from before is still to come.
 package verify

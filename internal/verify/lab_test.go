@@ -21,6 +21,7 @@ import (
 var (
 	cases    = flag.Int("cases", 100, "random cases of TestHeadroomIsWhatSucceeds")
 	programs = flag.Int("programs", 10, "random programs of TestRandomPrograms")
+	waits    = flag.Int("waits", 30000, "sockets in TIME_WAIT from which TestVerifyUnderLoad compares")
 	seed     = flag.Uint64("seed", 1, "seed of the first random case")
 )
 
@@ -122,6 +123,8 @@ func (b *lab) untilWithin(t *testing.T, bound time.Duration, what string, done f
 	}
 }
 
+func isTick(ev *event.Event) bool { return ev.Kind == event.KindTick }
+
 // room is a private namespace with what a test needs in it.
 type room struct {
 	*testing.T
@@ -218,7 +221,7 @@ func (b *lab) verify(t *testing.T) verify.Report {
 			}
 			b.verifier.Take(p)
 		}
-		b.until(t, "a tick", func(ev *event.Event) bool { return ev.Kind == event.KindTick })
+		b.until(t, "a tick", isTick)
 		if b.verifier.Ready(b.now) {
 			if report, done := b.verifier.Pass(); done {
 				return report
@@ -235,9 +238,19 @@ func (b *lab) healed(t *testing.T) verify.Report {
 	report := b.verify(t)
 	if report.Differ() {
 		t.Logf("left to an audit: %+v", report.Differences)
-	}
-	for began := time.Now(); report.Differ() && time.Since(began) < auditPatience; {
-		report = b.verify(t)
+		b.audited(t, func() bool {
+			report = b.verify(t)
+			return !report.Differ()
+		})
 	}
 	return report
+}
+
+// audited waits for what only an audit finds out, tick by tick. It is for the
+// caller to say if that has not come: audits have their pace.
+func (b *lab) audited(t *testing.T, done func() bool) {
+	t.Helper()
+	for began := time.Now(); !done() && time.Since(began) < auditPatience; {
+		b.until(t, "a tick", isTick)
+	}
 }

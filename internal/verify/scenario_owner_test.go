@@ -122,7 +122,8 @@ func TestPictureOfWhatWasThereBefore(t *testing.T) {
 	live := r.connect(old, to)
 	n, _ := old.ExhaustConnect(to, 3, true)
 	want(r, "connections closed", n, 3)
-	want(r, "bind", old.Socket(tracertest.TCP4).Bind("127.0.0.2:40098"), 0)
+	// An odd port, which connect() has not come to.
+	want(r, "bind", old.Socket(tracertest.TCP4).Bind("127.0.0.2:40099"), 0)
 	r.quiesce()
 	b.open(t)
 	r.settle()
@@ -220,8 +221,8 @@ func TestNothingIsLeftOfANamespace(t *testing.T) {
 	leaver.Exit()
 	doomed.sentinel.Exit()
 	doomed.ns.Release()
-	b.wait(t, "the end of the namespace", func(s *aggregate.Snapshot) bool {
-		return !slices.ContainsFunc(s.Namespaces, func(ns aggregate.Namespace) bool { return ns.NetNS == inode })
+	b.audited(t, func() bool {
+		return !slices.ContainsFunc(b.ledger.Snapshot(0).Namespaces, func(ns aggregate.Namespace) bool { return ns.NetNS == inode })
 	})
 	left.settle()
 	s := b.ledger.Snapshot(0)

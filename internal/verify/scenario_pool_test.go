@@ -124,7 +124,6 @@ func TestCliff(t *testing.T) {
 // connect() and full for bind(0); the next process takes each over, once.
 func TestReusablePool(t *testing.T) {
 	r := setScene(t)
-	r.ns.Sysctl("net.ipv4.tcp_tw_reuse", "1")
 	to := r.server(r.actor("server"), "127.0.0.1:30000", true)
 	first, second := r.actor("first"), r.actor("second")
 	for range 100 {
@@ -133,6 +132,7 @@ func TestReusablePool(t *testing.T) {
 		c.WaitEOF() // so that a TIME_WAIT is born as one
 		c.Close()
 	}
+	r.ns.Sysctl("net.ipv4.tcp_tw_reuse", "1")
 	want(r, "bind(0)", second.Socket(tracertest.TCP4).Bind("127.0.0.1:0"), syscall.EADDRINUSE)
 	r.settle()
 	r.wait(t, "100 reusable TIME_WAITs", func(*aggregate.Snapshot) bool { return r.connects(to).Reusable == 100 })

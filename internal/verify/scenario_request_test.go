@@ -375,7 +375,7 @@ func TestTotalsOfAFlood(t *testing.T) {
 		<-done
 	}
 	r.settle()
-	r.until(t, "a second of polls", func(ev *event.Event) bool { return ev.Kind == event.KindTick })
+	r.until(t, "a second of polls", isTick)
 	skipped := lossy()
 	var total uint64
 	counts := map[uint32]uint64{}

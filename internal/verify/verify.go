@@ -14,12 +14,14 @@ const Apart = time.Second
 // Report is what came of a comparison.
 type Report struct {
 	// Checked is the sockets and leases that the second pass compared:
-	// accepted sockets and half-open connections are none of them.
+	// accepted sockets, half-open connections and what was born after the pass
+	// had begun are none of them. Each was found alike, is a difference, or is
+	// in flight.
 	Checked int
 	// Missing, Extra and StateDiffers count the differences by kind.
 	Missing, Extra, StateDiffers int
-	// InFlight is the sockets that differed, but not in the same way in both
-	// passes or with an event in between.
+	// InFlight is the sockets that the second pass found to differ, but not as
+	// the first had, or with an event in between.
 	InFlight int
 	// Unattributed is the leases whose owner is not known.
 	Unattributed int
@@ -47,6 +49,10 @@ type Verifier struct {
 	touched map[uint64]struct{}
 	first   map[Difference]struct{}
 	passes  int
+
+	compared bool // the picture was
+	found    []Difference
+	checked  int
 }
 
 // New makes a verifier for a ledger.
@@ -54,10 +60,24 @@ func New(l *aggregate.Ledger) *Verifier {
 	return &Verifier{ledger: l, touched: map[uint64]struct{}{}, first: map[Difference]struct{}{}}
 }
 
-// Event notes which socket an event speaks of.
+// Event notes which socket an event speaks of. The first news from after the
+// picture are the moment to compare: what comes later is in the ledger, and not
+// in the picture. If something from before is yet to come, it has come by the
+// tick that [Verifier.Ready] waits for, and leaves its socket without a verdict.
 func (v *Verifier) Event(ev *event.Event) {
 	if id := ev.Lease.ID; id != (event.LeaseID{}) {
 		v.touched[id.Cookie] = struct{}{}
+	}
+	news := ev.Kind == event.KindAllocate || ev.Kind == event.KindState
+	if news && v.picture != nil && ev.Time >= v.picture.Ended {
+		v.compare()
+	}
+}
+
+func (v *Verifier) compare() {
+	if !v.compared {
+		v.found, v.checked = compare(v.ledger, v.picture)
+		v.compared = true
 	}
 }
 
@@ -80,12 +100,12 @@ func (v *Verifier) Take(p *Picture) {
 // that the picture shows.
 func (v *Verifier) Ready(tick event.Time) bool { return v.picture != nil && tick >= v.picture.Ended }
 
-// Pass compares. After the second pass the report is there and the next pass is
-// a first one again.
+// Pass ends a pass. After the second the report is there, and the next pass is a
+// first one again.
 func (v *Verifier) Pass() (r Report, done bool) {
-	found, checked := compare(v.ledger, v.picture)
-	bound := v.picture.BoundListed
-	v.picture = nil
+	v.compare()
+	bound, found := v.picture.BoundListed, v.found
+	v.picture, v.compared, v.found = nil, false, nil
 	v.passes++
 	if v.passes == 1 {
 		for _, d := range found {
@@ -93,22 +113,16 @@ func (v *Verifier) Pass() (r Report, done bool) {
 		}
 		return r, false
 	}
-	r = Report{Checked: checked, BoundCompared: bound, Unattributed: v.ledger.Snapshot(0).Unattributed}
 	flying := map[uint64]struct{}{}
-	for d := range v.first {
-		flying[d.Cookie] = struct{}{}
-	}
+	r = Report{Checked: v.checked, BoundCompared: bound, Unattributed: v.ledger.Snapshot(0).Unattributed}
 	for _, d := range found {
 		_, twice := v.first[d]
 		_, touched := v.touched[d.Cookie]
 		if !twice || touched {
 			flying[d.Cookie] = struct{}{}
-			continue
+		} else {
+			r.add(d)
 		}
-		r.add(d)
-	}
-	for _, d := range r.Differences {
-		delete(flying, d.Cookie)
 	}
 	r.InFlight = len(flying)
 	slices.SortFunc(r.Differences, order)

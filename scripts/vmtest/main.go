@@ -24,7 +24,7 @@ import (
 // is slow.
 var (
 	modePackages = []string{levels[0].pkg, levels[1].pkg}
-	verifyArgs   = []string{"-programs", "20", "-cases", "10"}
+	verifyArgs   = []string{"-programs", "20", "-cases", "10", "-waits", "2000"}
 )
 
 const verifyPackage = "internal/verify"

@@ -39,14 +39,14 @@ type VerifySide struct {
 // Verify is the document portwatch.verify/1.
 var Verify = newDocument("portwatch.verify/1", "The ledger compared with the kernel's own list of sockets.",
 	envelope[VerifyReport](), Object[VerifyReport]{
-		amount("checked", "sockets", "Sockets and leases that were compared, accepted and half-open ones left out.",
+		amount("checked", "sockets", "Sockets and leases that were compared, accepted and half-open ones left out, and those born meanwhile.",
 			func(r *VerifyReport) int { return r.Checked }),
 		amount("missing", "sockets", "Sockets of the kernel without a lease.", func(r *VerifyReport) int { return r.Missing }),
 		amount("extra", "leases", "Leases without a socket.", func(r *VerifyReport) int { return r.Extra }),
 		amount("state_differs", "sockets", "Sockets whose state or addresses the two tell differently.",
 			func(r *VerifyReport) int { return r.StateDiffers }),
 		amount("in_flight", "sockets",
-			"Sockets that differed, but not in the same way in two passes a second apart without an event in between.",
+			"Of those, sockets that differed, but not in the same way in two passes a second apart without an event in between.",
 			func(r *VerifyReport) int { return r.InFlight }),
 		amount("unattributed", "leases", "Leases of the unknown owner.", func(r *VerifyReport) int { return r.Unattributed }),
 		one("bound_compared", "", "False where the kernel does not list sockets that are bound and nothing else.", Boolean,

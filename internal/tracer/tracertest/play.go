@@ -18,6 +18,7 @@ type player struct {
 	fds   map[int]int
 	next  int
 	reply reply
+	churn churn
 }
 
 // play does what it is told until nobody tells it any more.
@@ -104,6 +105,11 @@ var orders = map[string]func(p *player, fd int, r *request) error{
 	"exhaustbind": func(p *player, _ int, r *request) error { return p.exhaustBind(r) },
 	"repeat":      func(_ *player, _ int, r *request) error { return repeat(r) },
 	"drop":        func(*player, int, *request) error { return dropCapabilities() },
+	"churn": func(p *player, _ int, r *request) error {
+		p.churn.start(netip.MustParseAddrPort(r.Addr), r.Count)
+		return nil
+	},
+	"calm": func(p *player, _ int, _ *request) error { return p.churn.stop(&p.reply) },
 	"serve": func(_ *player, fd int, _ *request) error {
 		go serve(fd)
 		return nil
