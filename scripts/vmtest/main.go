@@ -54,6 +54,7 @@ type settings struct {
 	verbose                  bool
 	keep                     string
 	updateVerifier           bool
+	ledger                   bool     // in machines too
 	peer                     *peer    // nil if there is none
 	program                  []string // what runs in the place of the tests
 }
@@ -69,6 +70,7 @@ func parseFlags(args []string) (*settings, error) {
 	fs.IntVar(&s.jobs, "jobs", 2, "machines at a `time`")
 	fs.BoolVar(&s.verbose, "v", false, "print what the machines say as they say it")
 	fs.StringVar(&s.keep, "keep", "", "`directory` for what the machines and their kernels said")
+	fs.BoolVar(&s.ledger, "ledger", false, "prove the ledger in the machines too, in the last mode: some minutes each")
 	fs.BoolVar(&s.updateVerifier, "update-verifier", false, "write "+verifierTable+" anew, of the kernels and modes that run")
 	peerName := fs.String("peer", "", "`program` of another tracer, whose cost is compared in the machines, such as tcpstates")
 	if err := fs.Parse(args); err != nil {

@@ -43,8 +43,8 @@ func (l *lab) runAll(ctx context.Context, columns []*column) error {
 }
 
 // packagesOf are those that a column tests: the stream everywhere; in machines,
-// which are slow, the ledger in the last mode only, and what knows no modes in the
-// first. On the host, go test runs what holds no scenarios.
+// which are slow, the ledger in the last mode only, and only if asked for, and what
+// knows no modes in the first. On the host, go test runs what holds no scenarios.
 func (l *lab) packagesOf(c *column) []string {
 	if c.kernel == host {
 		return l.packages[:len(modePackages)]
@@ -58,7 +58,7 @@ func (l *lab) packagesOf(c *column) []string {
 		case verifyPackage:
 			wanted = l.modes[len(l.modes)-1]
 		}
-		if c.mode == wanted {
+		if c.mode == wanted && (pkg != verifyPackage || l.ledger) {
 			packages = append(packages, pkg)
 		}
 	}
