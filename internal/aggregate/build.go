@@ -26,6 +26,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 		}
 		next := *last
 		next.Meta = l.meta(at)
+		next.Worst = last.Worst
 		l.cache.snapshot = &next
 		return &next
 	}
@@ -35,6 +36,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 	s.Namespaces = l.namespaceRows(at)
 	s.Failures = l.failureRows()
 	s.Pools = l.poolRows(at)
+	s.Worst = worstOf(s.Pools)
 	l.cache = cached{snapshot: s, version: l.version}
 	return s
 }

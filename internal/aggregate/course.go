@@ -23,6 +23,8 @@ const NoHeadroom = math.MaxInt32
 type Slot struct {
 	Start       event.Time
 	HeadroomLow int32 // the least within the step; NoHeadroom if not known
+	// UsedHigh is the most that was used of what the capacity was at the time.
+	UsedHigh    float64
 	Capacity    int32 // at its end
 	InUse       int32 // at its end
 	Allocations uint32
@@ -90,8 +92,18 @@ func (l *Ledger) retireCourses() bool {
 func (l *Ledger) openSlot(p *pool, slot uint32) {
 	p.course.current = Slot{Start: slotStart(slot), HeadroomLow: NoHeadroom}
 	if sp := l.pools.spans.at(p.span); !sp.effective.IsZero() {
-		p.course.current.HeadroomLow = p.open(sp) - p.taken()
+		p.course.current.note(p.open(sp), p.taken())
 	}
+}
+
+// note books how much was taken of a capacity.
+func (s *Slot) note(capacity, taken int32) {
+	s.HeadroomLow = min(s.HeadroomLow, capacity-taken)
+	used := 1.0
+	if capacity > 0 {
+		used = 1 - float64(capacity-taken)/float64(capacity)
+	}
+	s.UsedHigh = max(s.UsedHigh, used)
 }
 
 // rollHistory closes the slots that ended before now. All pools are settled
@@ -161,6 +173,15 @@ func (c *course) lowest() int32 {
 		low = min(low, s.HeadroomLow)
 	}
 	return low
+}
+
+// highest is the most that was used within the last minute.
+func (c *course) highest() float64 {
+	high := c.current.UsedHigh
+	for _, s := range c.history()[max(0, len(c.history())-minuteSlots):] {
+		high = max(high, s.UsedHigh)
+	}
+	return high
 }
 
 // drew books an allocation with the pool that the lease drew from.

@@ -122,7 +122,7 @@ func TestHistory(t *testing.T) {
 	if len(p.History) != 1 {
 		t.Fatalf("history = %+v, want one step", p.History)
 	}
-	if want := (Slot{Start: sec(6), HeadroomLow: 7, Capacity: 9, InUse: 1, Allocations: 2}); p.History[0] != want {
+	if want := (Slot{Start: sec(6), HeadroomLow: 7, UsedHigh: 1 - 7.0/9, Capacity: 9, InUse: 1, Allocations: 2}); p.History[0] != want {
 		t.Errorf("step = %+v, want %+v", p.History[0], want)
 	}
 	ev := tick(3000)

@@ -120,14 +120,16 @@ func (o *outlook) addWaiting(ls *lease, ripensAt, now event.Time) {
 }
 
 // addLive books a lease that is in use. It ends when it is as old as others
-// became; one that is older than nearly all of them has no known end.
+// became; one that is older than nearly all of them has no known end. As long as
+// none has ended, none does: that is what a leak looks like.
 func (o *outlook) addLive(ls *lease, life Spread, mean, wait time.Duration, now event.Time) {
 	age := time.Duration(now - min(now, ls.id.Born))
-	if !ls.witnessed || mean == 0 || age > life.P95 {
+	switch {
+	case !ls.witnessed || mean > 0 && age > life.P95:
 		o.unknown++
-		return
+	case mean > 0:
+		o.add(max(mean-age, 0) + wait)
 	}
-	o.add(max(mean-age, 0) + wait)
 }
 
 // motion is what a pool's forecast runs on.

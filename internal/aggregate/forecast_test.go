@@ -187,6 +187,40 @@ func TestForecastOutcomes(t *testing.T) {
 	}
 }
 
+// A leak: nothing that was opened has ever been closed, so nothing comes back.
+func TestForecastOfALeak(t *testing.T) {
+	c := newChurn(t)
+	for range 200 {
+		c.now += 0.1
+		el := conn(c.free[0])
+		el.ID = event.LeaseID{Cookie: c.next, Born: sec(c.now)}
+		c.free, c.next = c.free[1:], c.next+1
+		for _, ev := range []event.Event{allocate(c.now, el), tick(c.now)} {
+			c.Apply(&ev)
+		}
+	}
+	f := the(t, c.Snapshot(0), towardsServer).Forecast
+	if want := 80.0; f.Outcome != OutcomeRunsDry || math.Abs(f.DryIn.Seconds()-want) > 2 {
+		t.Errorf("%v in %v, want %v in %.0f s: 800 ports at 10 a second", f.Outcome, f.DryIn, OutcomeRunsDry, want)
+	}
+}
+
+// A pool that grows is not fuller than it was.
+func TestUsedRatioWhenThePoolGrows(t *testing.T) {
+	l := stream(event.PoisonWhileBound)
+	for _, port := range []uint16{40000, 40001, 40002} {
+		ev := allocate(2, conn(port))
+		l.Apply(&ev)
+	}
+	before, _ := the(t, l.Snapshot(0), towardsServer).UsedRatio()
+	wide := limits(3, event.Limits{NetNS: hostNS, Range: event.PortRange{Low: 40000, High: 40999}})
+	l.Apply(&wide)
+	p := the(t, l.Snapshot(0), towardsServer)
+	if after, _ := p.UsedRatio(); after > before || p.Capacity != 1000 {
+		t.Errorf("3 of 9 used were %.2f, 3 of %d are %.2f", before, p.Capacity, after)
+	}
+}
+
 // TIME_WAITs come back at known times, whatever else happens.
 func TestReturningPorts(t *testing.T) {
 	l := stream(event.PoisonWhileBound)

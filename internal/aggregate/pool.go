@@ -180,7 +180,7 @@ func (l *Ledger) settle(p *pool) {
 		if p.request == RequestConnect {
 			least = sp.trough.since(p.settled)
 		}
-		p.course.current.HeadroomLow = min(p.course.current.HeadroomLow, least-p.taken())
+		p.course.current.note(least, p.taken())
 	}
 	p.settled = l.version
 }

@@ -41,6 +41,9 @@ type Pool struct {
 
 	// HeadroomLow is the least headroom of the last 60 s, up to 66.
 	HeadroomLow int
+	// UsedHigh is the most that was used within that time: 1 - headroom ÷
+	// capacity, each as it was then.
+	UsedHigh float64
 
 	// What was asked for within the last 1, 10 and 60 s of event time, each as
 	// far as its Window reaches, and since the pool is remembered.
@@ -103,8 +106,8 @@ type PoolOwner struct {
 // Headroom is how many further requests succeed now.
 func (p *Pool) Headroom() int { return p.Capacity - p.InUse + p.Reusable }
 
-// UsedRatio is 1 - headroom ÷ capacity, of the lowest headroom of the last
-// minute; 1 if there is no capacity. False while the range is not known.
+// UsedRatio is UsedHigh; 1 if there is no capacity. False while the range is not
+// known.
 func (p *Pool) UsedRatio() (float64, bool) {
 	switch {
 	case p.Range.IsZero():
@@ -112,7 +115,7 @@ func (p *Pool) UsedRatio() (float64, bool) {
 	case p.Capacity <= 0:
 		return 1, true
 	}
-	return 1 - float64(p.HeadroomLow)/float64(p.Capacity), true
+	return p.UsedHigh, true
 }
 
 // RunsDryWithin reports whether the forecast says that the pool will refuse
@@ -174,7 +177,7 @@ func (l *Ledger) poolRow(p *pool, at event.Time) Pool {
 		Range: sp.effective, Own: !sp.own.IsZero(), PoisonKnown: l.start.Poison != event.PoisonUnknown,
 		Capacity: int(p.open(sp)), InUse: int(p.counts.inUse), TimeWait: int(p.counts.timeWait),
 		Reusable: int(p.counts.reusable), SynSent: int(p.counts.synSent),
-		HeadroomLow: int(c.lowest()), History: c.history(), Cliff: l.cliff(p, sp),
+		HeadroomLow: int(c.lowest()), UsedHigh: c.highest(), History: c.history(), Cliff: l.cliff(p, sp),
 		Life: c.life.spread(), Hold: c.hold.spread(), Search: c.search.spread(), ClosesFirst: -1,
 	}
 	if p.kind == seatIPv6 {

@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -42,6 +43,8 @@ type Meta struct {
 	AttributionAt event.Time
 	// Refused is the last refusal for want of ports; 0 if there was none.
 	Refused event.Time
+	// Worst is the worst level among all pools; "" if there is none.
+	Worst string
 }
 
 // PerSecond turns a recent count into a rate, and reports false while there is
@@ -76,12 +79,31 @@ func (m *Meta) AttributionCompleteIn() (time.Duration, bool) {
 }
 
 // Level is "critical" if a request was refused for want of ports within the
-// last 60 s, else "unknown": what lies below needs the pools.
+// last 60 s, else that of the worst pool; "unknown" if there is none.
 func (m *Meta) Level() string {
-	if m.Refused != 0 && m.At-m.Refused <= event.Time(criticalFor) {
+	switch {
+	case m.Refused != 0 && m.At-m.Refused <= event.Time(criticalFor):
 		return "critical"
+	case m.Worst == "":
+		return "unknown"
 	}
-	return "unknown"
+	return m.Worst
+}
+
+// levels are the words of levels, the worst first: what is not known may be
+// worse than what is well.
+var levels = [...]string{"critical", "warning", "unknown", "ok"}
+
+// worstOf is the worst level among pools; "" if there are none.
+func worstOf(pools []Pool) string {
+	worst := len(levels)
+	for i := range pools {
+		worst = min(worst, slices.Index(levels[:], pools[i].Level()))
+	}
+	if worst == len(levels) {
+		return ""
+	}
+	return levels[worst]
 }
 
 // Usage is what somebody holds and asked for.
