@@ -171,12 +171,12 @@ func (s *space) readSockets(ctx context.Context, net fs.FS) {
 	var survey *host.Survey
 	err := sockdiag.ErrInterrupted
 	for try := 0; try < dumpTries && errors.Is(err, sockdiag.ErrInterrupted); try++ {
-		survey = host.NewSurvey()
+		survey = host.NewSurvey(&s.limits)
 		survey.Queues = true
 		err = dumpInto(ctx, survey)
 	}
 	if errors.Is(err, sockdiag.ErrUnavailable) {
-		survey = host.NewSurvey()
+		survey = host.NewSurvey(&s.limits)
 		err = host.ListSockets(net, survey.Add)
 	} else {
 		s.bound = showsBound(tracer.KernelRelease())
@@ -240,7 +240,7 @@ func (p *place) treeSpace() (space, error) {
 	if err != nil {
 		return s, err
 	}
-	survey := host.NewSurvey()
+	survey := host.NewSurvey(&s.limits)
 	if err := host.ListSockets(net, survey.Add); err != nil {
 		s.unread = append(s.unread, host.Unread{What: "sockets", Why: err.Error()})
 	} else {

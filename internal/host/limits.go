@@ -104,8 +104,9 @@ func portLimits(in *LimitsInput) []Limit {
 	if !complete {
 		used = reading{why: fmt.Sprintf("more than %d destinations", maxPools)}
 	}
+	open := reading{value: uint64(dealt - in.Survey.Poisoned())}
 	return []Limit{
-		connect.of(used, limit),
+		connect.of(used, open),
 		bind0.of(reading{value: uint64(InRange(&in.Survey.TCP, &in.Settings))}, limit),
 		udp.of(reading{value: uint64(InRange(&in.Survey.UDP, &in.Settings))}, limit),
 		privileged,

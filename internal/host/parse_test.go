@@ -63,7 +63,7 @@ func TestListSocketsNamesTheLine(t *testing.T) {
 // An accepted connection costs no port, whatever its state; one from a bound
 // port that nobody listens on does.
 func TestSurveyTellsServersFromClients(t *testing.T) {
-	s := NewSurvey()
+	s := NewSurvey(&event.Limits{Range: event.PortRange{Low: 32768, High: 60999}})
 	add := func(state event.State, local, remote string) {
 		k := Socket{Protocol: event.TCP, State: state, Local: netip.MustParseAddrPort(local)}
 		if remote != "" {
@@ -120,4 +120,40 @@ func FuzzParseResources(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What counts against connect() is what the kernel may deal: ports of the range
+// that nobody bound, and no TIME_WAIT that it takes over anyway.
+func TestSurveyCountsWhatConnectCannotHave(t *testing.T) {
+	settings := event.Limits{
+		Range: event.PortRange{Low: 40000, High: 40009}, Reserved: []event.PortRange{{Low: 40009, High: 40009}},
+		TWReuse: 2, Timestamps: 1,
+	}
+	s := NewSurvey(&settings)
+	for _, k := range []struct {
+		state         event.State
+		local, remote string
+	}{
+		{event.StateEstablished, "127.0.0.1:40001", "127.0.0.1:443"},
+		{event.StateEstablished, "127.0.0.1:20000", "127.0.0.1:443"}, // no port of the range
+		{event.StateEstablished, "127.0.0.1:40009", "127.0.0.1:443"}, // reserved
+		{event.StateTimeWait, "127.0.0.1:40002", "127.0.0.1:443"},    // taken over
+		{event.StateTimeWait, "10.0.0.1:40002", "10.0.0.5:443"},      // not on the loopback
+		{event.StateBound, "127.0.0.9:40003", ""},
+		{event.StateBound, "127.0.0.9:20003", ""},
+	} {
+		socket := Socket{Protocol: event.TCP, State: k.state, Local: netip.MustParseAddrPort(k.local)}
+		if k.remote != "" {
+			socket.Remote = netip.MustParseAddrPort(k.remote)
+		}
+		s.Add(&socket)
+	}
+	for _, pool := range s.Pools(10) {
+		if pool.Ports != 1 {
+			t.Errorf("%v holds %d ports towards %v, want 1", pool.Local, pool.Ports, pool.Remote)
+		}
+	}
+	if len(s.Pools(10)) != 2 || s.Poisoned() != 1 {
+		t.Errorf("%d pools and %d poisoned ports, want 2 and 1", len(s.Pools(10)), s.Poisoned())
+	}
 }

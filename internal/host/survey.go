@@ -20,7 +20,8 @@ type Socket struct {
 	Queued, QueueLimit uint32
 }
 
-// Pool is what one local address holds towards one destination.
+// Pool is what one local address holds towards one destination, of the ports
+// that the kernel deals. TIME_WAITs that connect() may take over are left out.
 type Pool struct {
 	Local  netip.Addr
 	Remote netip.AddrPort
@@ -47,6 +48,8 @@ type Survey struct {
 	// outgoing are the ports of connections that were not accepted.
 	outgoing  PortSet
 	listening PortSet
+	settings  event.Limits
+	dealt     *PortSet            // the ports that count against a pool
 	pools     map[poolKey]*[2]int // ports by parity: even, odd
 	forgotten bool                // there were more pools than fit
 }
@@ -56,9 +59,12 @@ type poolKey struct {
 	remote netip.AddrPort
 }
 
-// NewSurvey makes an empty survey.
-func NewSurvey() *Survey {
-	return &Survey{Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, pools: map[poolKey]*[2]int{}}
+// NewSurvey makes an empty survey of a namespace with these settings.
+func NewSurvey(settings *event.Limits) *Survey {
+	return &Survey{
+		Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, pools: map[poolKey]*[2]int{},
+		settings: *settings, dealt: Dealt(settings.Range, settings.Reserved),
+	}
 }
 
 // Add counts a socket.
@@ -90,8 +96,34 @@ func (s *Survey) Add(k *Socket) {
 		s.Accepted[port]++
 	case k.Remote.IsValid():
 		s.outgoing.AddPort(port)
-		s.count(poolKey{k.Local.Addr(), k.Remote}, port)
+		if s.dealt.Has(port) && !s.reusable(k) {
+			s.count(poolKey{k.Local.Addr(), k.Remote}, port)
+		}
 	}
+}
+
+// reusable reports whether tcp_tw_reuse lets connect() take the socket's port:
+// all TIME_WAITs where it is on, those of the loopback where it is 2, once they
+// are older than its delay of a second or so (tcp_twsk_unique,
+// net/ipv4/tcp_ipv4.c). The younger ones are missed here.
+func (s *Survey) reusable(k *Socket) bool {
+	if k.State != event.StateTimeWait || s.settings.Timestamps == 0 {
+		return false
+	}
+	loopback := k.Local.Addr().IsLoopback() || k.Remote.Addr().IsLoopback()
+	return s.settings.TWReuse == 1 || s.settings.TWReuse == 2 && loopback
+}
+
+// Poisoned is how many dealt ports connect() skips, because a program bound
+// them: bound and listening sockets, as far as the source lists them.
+func (s *Survey) Poisoned() int {
+	var bound PortSet
+	for i := range s.Fixed {
+		if k := &s.Fixed[i]; k.Protocol == event.TCP {
+			bound.AddPort(k.Local.Port())
+		}
+	}
+	return bound.And(s.dealt).Count()
 }
 
 func (s *Survey) count(key poolKey, port uint16) {
