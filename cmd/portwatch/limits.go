@@ -228,7 +228,7 @@ func printLimits(a *app, p *place, f *limitsFlags, report *host.LimitsReport) er
 	if _, err := a.stdout.Write(buf); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if code := map[string]int{"warning": 1, "critical": 2}[report.Level()]; f.monitors() && code != 0 {
+	if code := map[string]int{"warning": 1, "critical": 2, "unknown": 3}[report.Level()]; f.monitors() && code != 0 {
 		return exitStatus(code)
 	}
 	return nil

@@ -106,18 +106,27 @@ func (r *LimitsReport) Rank() {
 			r.FirstWall = l
 		}
 	}
+	if r.hidden() {
+		r.FirstWall = nil // what cannot be read may come first
+	}
+}
+
+// hidden reports whether a limit of the process itself could not be read.
+func (r *LimitsReport) hidden() bool {
+	return slices.ContainsFunc(r.Limits, func(l Limit) bool { return l.Scope == "process" && l.Unread != "" })
 }
 
 // remaining is how many more there may be; it needs a known ratio.
 func (l *Limit) remaining() uint64 { return *l.Max - min(*l.Used, *l.Max) }
 
-// Level is the worst of all known levels.
+// Level is the worst of all known levels; a limit of the process itself that
+// cannot be read makes it "unknown" where nothing is worse.
 func (r *LimitsReport) Level() string {
 	order := []string{"ok", "unknown", "warning", "critical"}
 	worst := 0
 	for i := range r.Limits {
 		level := r.Limits[i].Level(r.Thresholds)
-		if level == "unknown" {
+		if level == "unknown" && r.Limits[i].Scope != "process" {
 			continue // a row that cannot be read is told, and is no alarm
 		}
 		worst = max(worst, slices.Index(order, level))

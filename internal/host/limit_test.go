@@ -65,6 +65,20 @@ func TestRankNamesTheFirstWall(t *testing.T) {
 	}
 }
 
+// A limit of the process that cannot be read may come first, and may be full.
+func TestHiddenLimitOfTheProcess(t *testing.T) {
+	hidden := Limit{Name: "open_files", Scope: "process", Unread: "not root", PerSocket: true}
+	r := LimitsReport{Process: "nginx[977]", Thresholds: Thresholds{0.7, 0.9}, Limits: []Limit{hidden, limit("far", 1, 100)}}
+	r.Rank()
+	if r.FirstWall != nil || r.Level() != "unknown" {
+		t.Errorf("first wall %v, level %s", r.FirstWall, r.Level())
+	}
+	r.Limits = append(r.Limits, limit("full", 100, 100))
+	if r.Level() != "critical" {
+		t.Errorf("level is %s, want the worse one that is known", r.Level())
+	}
+}
+
 func TestDeltasAreThoseOfTheSameLimit(t *testing.T) {
 	counted := func(name, owner string, total uint64) Limit { return Limit{Name: name, Owner: owner, Total: &total} }
 	before := []Limit{counted("a", "x", 5), counted("b", "x", 5), counted("c", "x", 5), {Name: "e"}}

@@ -27,7 +27,9 @@ type Need struct {
 	// sides use timestamps; a rate only.
 	Ports        int
 	PortsReusing int
-	PortsNow     int // what the namespace's range gives
+	// PortsNow is what the namespace's range gives for sure: of an odd number
+	// of ports a call passes over one (__inet_hash_connect, 5.10 to 7.2).
+	PortsNow int
 	// ReuseOn reports whether tcp_tw_reuse is on for every destination here.
 	ReuseOn bool
 	// Addresses is how many local addresses the program must bind to, or into
@@ -43,7 +45,7 @@ func (n *Need) Fits() bool { return n.Addresses == 1 }
 
 // NeedOf counts what a demand takes in a namespace with these settings.
 func NeedOf(d Demand, l *event.Limits) *Need {
-	n := &Need{Demand: d, PortsNow: Dealt(l.Range, l.Reserved).Count()}
+	n := &Need{Demand: d, PortsNow: certain(l)}
 	spread := float64(d.Destinations)
 	if d.Connections > 0 {
 		n.OpenFiles = d.Connections
@@ -59,6 +61,15 @@ func NeedOf(d Demand, l *event.Limits) *Need {
 		n.Addresses = (n.counted() + n.PortsNow - 1) / n.PortsNow
 	}
 	return n
+}
+
+// certain is how many ports the kernel gives for sure.
+func certain(l *event.Limits) int {
+	dealt := Dealt(l.Range, l.Reserved).Count()
+	if dealt > 1 && l.Range.Ports()%2 == 1 {
+		return dealt - 1
+	}
+	return dealt
 }
 
 // roundUp is the next whole number, past what arithmetic adds to a whole one.

@@ -13,6 +13,7 @@ func TestNeedOf(t *testing.T) {
 	old := reusing
 	old.TWReuseDelayMillis = nil
 	nothing := event.Limits{Range: ports("5"), Reserved: []event.PortRange{ports("5")}}
+	odd := event.Limits{Range: ports("41000-41100")}
 	tests := []struct {
 		name                                 string
 		demand                               Demand
@@ -21,6 +22,8 @@ func TestNeedOf(t *testing.T) {
 	}{
 		{"fits to the last port", Demand{Connections: 28232, Destinations: 1}, usual, 28232, 28232, 1, 28232},
 		{"one too many", Demand{Connections: 28233, Destinations: 1}, usual, 28233, 28233, 2, 28233},
+		{"an odd range, to the last port for sure", Demand{Connections: 100, Destinations: 1}, odd, 100, 100, 1, 100},
+		{"an odd range, and the port that a call passes over", Demand{Connections: 101, Destinations: 1}, odd, 101, 101, 2, 101},
 		{"spread", Demand{Connections: 100000, Destinations: 4}, usual, 25000, 25000, 1, 100000},
 		{"a rate that fits", Demand{Rate: 433, Destinations: 1}, usual, 28197, 433, 1, 0},
 		{"a rate that does not", Demand{Rate: 434, Destinations: 1}, usual, 28263, 434, 2, 0},

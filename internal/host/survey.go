@@ -74,12 +74,23 @@ func (s *Survey) Add(k *Socket) {
 		return
 	}
 	if k.Protocol == event.UDP {
-		s.UDP.AddPort(port)
-		if k.State == event.StateUnconnected {
-			s.Fixed = append(s.Fixed, *k)
-		}
-		return
+		s.addUDP(k)
+	} else {
+		s.addTCP(k)
 	}
+}
+
+// addUDP counts a socket of UDP. A connected one may have got its port from the
+// kernel, unless the kernel does not deal it: then its program bound it.
+func (s *Survey) addUDP(k *Socket) {
+	s.UDP.AddPort(k.Local.Port())
+	if k.State == event.StateUnconnected || !s.dealt.Has(k.Local.Port()) {
+		s.Fixed = append(s.Fixed, *k)
+	}
+}
+
+func (s *Survey) addTCP(k *Socket) {
+	port := k.Local.Port()
 	s.TCP.AddPort(port)
 	if k.State == event.StateTimeWait {
 		s.TimeWait++

@@ -51,7 +51,7 @@ func appendUse(dst []byte, r *host.LimitsReport, width int) []byte {
 
 // LimitsStatus is the first line that monitoring reads.
 func LimitsStatus(r *host.LimitsReport) string {
-	word := map[string]string{"warning": "WARNING", "critical": "CRITICAL"}[r.Level()]
+	word := map[string]string{"warning": "WARNING", "critical": "CRITICAL", "unknown": "UNKNOWN"}[r.Level()]
 	if word == "" {
 		word = "OK"
 	}
