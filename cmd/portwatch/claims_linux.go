@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -110,7 +111,7 @@ func (p *place) claims(s *space, ports *host.PortSet, owners owners) (claims []h
 
 // target is where the settings of a namespace are written.
 func (p *place) target(s *space) host.Target {
-	t := host.Target{Own: s.own, PID: s.PID, Name: s.Name}
+	t := host.Target{Own: s.own, Boot: s.own && (!p.live || ofBoot(s.Inode)), PID: s.PID, Name: s.Name}
 	pid := s.PID
 	if s.own {
 		pid = os.Getpid() // a container's own tools run inside of it
@@ -124,6 +125,20 @@ func (p *place) target(s *space) host.Target {
 		t.Container = described.ContainerID != "" && !t.Pod
 	}
 	return t
+}
+
+// firstInode is that of the namespace in which the kernel boots (6.18 and later,
+// NET_INIT_INO in include/uapi/linux/nsfs.h).
+const firstInode = 0xEFFFFFF9
+
+// ofBoot reports whether a network namespace is known to be the one that the
+// host's boot files speak of.
+func ofBoot(inode uint32) bool {
+	if inode == firstInode {
+		return true
+	}
+	first, err := os.Readlink("/proc/1/ns/net")
+	return err == nil && first == fmt.Sprintf("net:[%d]", inode)
 }
 
 // addBootNotes adds what else sets the range when the host boots.

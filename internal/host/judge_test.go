@@ -166,7 +166,7 @@ func TestRangeLines(t *testing.T) {
 		reserve []event.PortRange
 		want    []string
 	}{
-		{"host", Target{Own: true}, reserve, []string{
+		{"host", Target{Own: true, Boot: true}, reserve, []string{
 			"# now", `sysctl -w net.ipv4.ip_local_reserved_ports="18080,30000-32767"`, `sysctl -w net.ipv4.ip_local_port_range="16000 65001"`,
 			"# at boot", "cat > /etc/sysctl.d/60-local-ports.conf <<'END'", "net.ipv4.ip_local_reserved_ports = 18080,30000-32767",
 			"net.ipv4.ip_local_port_range = 16000 65001", "END",
@@ -182,6 +182,11 @@ func TestRangeLines(t *testing.T) {
 		{"from inside a container", Target{Own: true, Container: true}, nil, []string{
 			"# now", `sysctl -w net.ipv4.ip_local_port_range="16000 65001"`,
 			"# docker, podman", `--sysctl net.ipv4.ip_local_port_range="16000 65001"`,
+		}},
+		{"from inside of ip netns exec: no boot file", Target{Own: true}, nil, []string{
+			"# now", `sysctl -w net.ipv4.ip_local_port_range="16000 65001"`,
+			"# docker, podman", `--sysctl net.ipv4.ip_local_port_range="16000 65001"`,
+			"# pod", "securityContext:", "  sysctls:", "  - name: net.ipv4.ip_local_port_range", `    value: "16000 65001"`,
 		}},
 		{"a name only", Target{Name: "blue", Container: true}, nil, []string{
 			"# now", `ip netns exec blue sysctl -w net.ipv4.ip_local_port_range="16000 65001"`,

@@ -15,11 +15,14 @@ import (
 type Target struct {
 	// Own is true for the namespace that the settings' writer lives in; the
 	// others are entered by PID, or by Name, as ip-netns(8) knows it.
-	Own  bool
+	Own bool
+	// Boot is true for the one that the host's boot files speak of. Those are
+	// never written for another, such as that of ip netns exec.
+	Boot bool
 	PID  int
 	Name string
-	// Container and Pod say what the namespace is known to be. With neither, our
-	// own is taken for the host's, and for another the lines for both are given.
+	// Container and Pod say what the namespace is known to be. With neither, the
+	// lines for both are given, unless it is that of the boot files.
 	Container, Pod bool
 }
 
@@ -50,7 +53,7 @@ func RangeLines(t Target, r event.PortRange, reserve []event.PortRange) []Lines 
 	settings = append(settings, setting{keyRange, fmt.Sprintf("%d %d", r.Low, r.High)})
 	prefix := ""
 	switch {
-	case t.Own && !t.Container && !t.Pod:
+	case t.Boot && !t.Container && !t.Pod:
 		return []Lines{{"now", sysctlCommands("", settings)}, {"at boot", bootFile(settings)}}
 	case t.Own:
 	case t.PID > 0:
