@@ -49,6 +49,9 @@ func newVerifyCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if o.Mode == event.ModeDiag {
+			return usagef(cmd, "--mode diag: its picture is what sock_diag lists, so there is nothing to compare that with: take auto")
+		}
 		return runVerify(cmd, a, o, verifyOptions{output: output.word, length: length})
 	}
 	cmd.Flags().VarP(&output, "output", "o", "how to print")
