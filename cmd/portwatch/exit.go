@@ -94,6 +94,10 @@ func (a *app) report(cmd *cobra.Command, args []string, err error) int {
 		return int(status)
 	}
 	r := diagnose(err)
+	if wantsMonitoring(args) {
+		fmt.Fprintf(a.stdout, "PORTWATCH UNKNOWN - %s\n", r.Error)
+		return exitUnknown
+	}
 	if wantsJSON(args) {
 		line := fields.Error.AppendJSON(nil, nil, &r)
 		fmt.Fprintf(a.stderr, "%s\n", line)
@@ -105,6 +109,15 @@ func (a *app) report(cmd *cobra.Command, args []string, err error) int {
 	}
 	fmt.Fprintf(a.stderr, "%s: %s\nNext: %s\n", name, r.Error, r.Hint)
 	return r.ExitCode
+}
+
+// wantsMonitoring looks for --warn or --crit in a command line that may be too
+// broken to parse: 2 would mean critical to whom reads it.
+func wantsMonitoring(args []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		name, _, _ := strings.Cut(arg, "=")
+		return name == "--warn" || name == "--crit"
+	})
 }
 
 // wantsJSON looks for -o json or -o jsonl in a command line that may be too

@@ -49,14 +49,7 @@ func newLimitsCommand(a *app) *cobra.Command {
 		Use: "limits", Short: "every limit on sockets, how full it is and how to raise it", Long: limitsLong,
 		Example: limitsExample, GroupID: groupCheck, Args: noArgs,
 	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		err := runLimits(cmd, a, f)
-		if _, answered := errors.AsType[exitStatus](err); err == nil || answered || !f.monitors() {
-			return err
-		}
-		fmt.Fprintf(a.stdout, "PORTWATCH UNKNOWN - %s\n", err)
-		return exitStatus(exitUnknown)
-	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runLimits(cmd, a, f) }
 	flags := cmd.Flags()
 	flags.VarP(&f.output, "output", "o", "how to print")
 	flags.IntVarP(&f.pid, "pid", "p", 0, "the limits of this process, too")
