@@ -28,9 +28,14 @@ type NS struct {
 }
 
 // PrivateNetNS makes a network namespace whose loopback is up and whose
-// settings are those of the scenarios: tcp_tw_reuse=0 and, where the kernel
-// has it, ip_local_port_step_width=0. It calls [RequireRoot]. The namespace
-// ends with the test, or with the last socket that the test leaves in it.
+// settings are those of the scenarios: tcp_tw_reuse=0, tcp_rfc1337=1 and, where
+// the kernel has it, ip_local_port_step_width=0. It calls [RequireRoot]. The
+// namespace ends with the test, or with the last socket that the test leaves in
+// it.
+//
+// Without tcp_rfc1337 a reset ends a TIME_WAIT, and on a busy machine one comes by
+// itself: a late ACK meets the TIME_WAIT, which answers a peer that has gone. A
+// pool of 100 ports then serves 101 connections.
 func PrivateNetNS(tb testing.TB) *NS {
 	tb.Helper()
 	RequireRoot(tb)
@@ -137,8 +142,10 @@ func (ns *NS) prepare() {
 		if err := netns.RaiseLoopback(); err != nil {
 			return err
 		}
-		if err := sysctl("net.ipv4.tcp_tw_reuse", "0"); err != nil {
-			return err
+		for name, value := range map[string]string{"net.ipv4.tcp_tw_reuse": "0", "net.ipv4.tcp_rfc1337": "1"} {
+			if err := sysctl(name, value); err != nil {
+				return err
+			}
 		}
 		err := sysctl("net.ipv4.ip_local_port_step_width", "0")
 		if errors.Is(err, fs.ErrNotExist) {
