@@ -202,6 +202,10 @@ struct pw_failure_key {
 	__u8 folded; /* 1: addresses are not kept apart */
 	__u8 local_addr[16];
 	__u8 remote_addr[16];
+	__u16 range_low; /* the socket's own: a process may have sockets with several */
+	__u16 range_high;
+	__u16 exec; /* a process that execs is another owner */
+	__u8 pad[2];
 };
 
 struct pw_failure {
@@ -211,13 +215,10 @@ struct pw_failure {
 	__u64 cgroup_id;
 	__u8 comm[16];
 	__u32 uid;
-	__u16 exec;
-	__u8 owner_kind;
-	__u8 pad;
-	__u16 range_low; /* the socket's own */
-	__u16 range_high;
 	__u16 net_low;
 	__u16 net_high;
+	__u8 owner_kind;
+	__u8 pad[7];
 };
 
 struct pw_failure_record {

@@ -15,10 +15,9 @@
 /* What was asked for, of which socket, with what result. */
 struct refusal {
 	struct pw_failure_key key;
-	__u16 range_low;
-	__u16 range_high;
 	__u16 net_low;
 	__u16 net_high;
+	__u8 pad[4];
 };
 
 static __always_inline void init_refusal(struct refusal *f, const struct sock *sk, __u8 operation,
@@ -32,7 +31,7 @@ static __always_inline void init_refusal(struct refusal *f, const struct sock *s
 	f->key.netns = sock_netns(sk, 0);
 	f->key.device = PROBE(sk, skc_bound_dev_if);
 	f->key.unspecified = 1;
-	read_sock_range(sk, &f->range_low, &f->range_high);
+	read_sock_range(sk, &f->key.range_low, &f->key.range_high);
 	read_net_range(sk, &f->net_low, &f->net_high, 0);
 }
 
@@ -61,10 +60,7 @@ static __always_inline void fill_failure(struct pw_failure *v, const struct refu
 	v->cgroup_id = who->cgroup_id;
 	__builtin_memcpy(v->comm, who->comm, sizeof(v->comm));
 	v->uid = who->uid;
-	v->exec = who->exec;
 	v->owner_kind = who->kind;
-	v->range_low = f->range_low;
-	v->range_high = f->range_high;
 	v->net_low = f->net_low;
 	v->net_high = f->net_high;
 }
@@ -86,6 +82,7 @@ static __always_inline struct pw_failure *find_failure(struct pw_failure_key *ke
 	count_drop(PW_DROP_FOLDED);
 	key->folded = 1;
 	key->local_port = key->remote_port = 0;
+	key->range_low = key->range_high = 0;
 	__builtin_memset(key->local_addr, 0, sizeof(key->local_addr));
 	__builtin_memset(key->remote_addr, 0, sizeof(key->remote_addr));
 	bpf_map_update_elem(&pw_folded, key, fresh, BPF_NOEXIST);
@@ -120,6 +117,7 @@ static __always_inline void refuse(struct refusal *f)
 	read_who(&who);
 	f->key.start_time = who.start_time;
 	f->key.tgid = who.tgid;
+	f->key.exec = who.exec;
 	fill_failure(&fresh, f, &who, now);
 	v = find_failure(&f->key, &fresh);
 	if (!v)

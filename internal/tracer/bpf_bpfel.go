@@ -114,13 +114,10 @@ type bpfPwFailure struct {
 	CgroupId  uint64
 	Comm      [16]uint8
 	Uid       uint32
-	Exec      uint16
-	OwnerKind uint8
-	Pad       uint8
-	RangeLow  uint16
-	RangeHigh uint16
 	NetLow    uint16
 	NetHigh   uint16
+	OwnerKind uint8
+	Pad       [7]uint8
 }
 
 type bpfPwFailureKey struct {
@@ -140,6 +137,10 @@ type bpfPwFailureKey struct {
 	Folded      uint8
 	LocalAddr   [16]uint8
 	RemoteAddr  [16]uint8
+	RangeLow    uint16
+	RangeHigh   uint16
+	Exec        uint16
+	Pad         [2]uint8
 }
 
 type bpfPwFailureRecord struct {

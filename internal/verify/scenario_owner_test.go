@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -255,5 +256,39 @@ func TestNothingIsLeftOfANamespace(t *testing.T) {
 	want(left, "namespace in the picture", slices.ContainsFunc(s.Namespaces, there), false)
 	for i := range s.Pools {
 		want(left, "namespace of a pool", s.Pools[i].NetNS == doomed.ns.Inode(), false)
+	}
+}
+
+// Refusals of one process add up only if they are alike: one from the range of a
+// socket of its own, one from the namespace's, and one after an exec are three.
+func TestRefusalsAreToldApart(t *testing.T) {
+	r := setScene(t)
+	to := r.server(r.actor("server"), "127.0.0.1:30000", false)
+	n, _ := r.actor("holder").ExhaustConnect(to, 1000, false)
+	want(r, "connections", n, 100)
+	victim := r.actor("victim")
+	refuse := func(low, high int) {
+		t.Helper()
+		c := victim.Socket(tracertest.TCP4)
+		if high != 0 {
+			c.Set(unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, high<<16|low)
+		}
+		want(r, "connect", c.Connect(to), syscall.EADDRNOTAVAIL)
+		r.settle()
+	}
+	refuse(0, 0)
+	refuse(40010, 40019)
+	victim.Exec("changed")
+	refuse(0, 0)
+
+	failures := slices.DeleteFunc(r.failures(), func(f aggregate.Failure) bool { return int(f.Owner.ID.PID) != victim.PID })
+	want(r, "kinds of refusals", len(failures), 3)
+	for i, f := range []struct {
+		rng  event.PortRange
+		name string
+	}{{name: "changed"}, {event.PortRange{Low: 40010, High: 40019}, "victim"}, {name: "victim"}} {
+		want(r, "range of its own", failures[i].Range, f.rng)
+		want(r, "who", failures[i].Owner.Comm.String(), f.name)
+		want(r, "count", failures[i].Count, 1)
 	}
 }
