@@ -39,10 +39,8 @@ func (w *walker) compareMaps(walked map[uint32]bool, res *walkResult) {
 				return err
 			}
 		}
-		w.tell(lease, clock, res)
-		if res.whole {
-			held := w.holds(lease, clock)
-			res.waits = append(res.waits, waiting{key, held.Lease.ID, lease.Netns, held.Lease.Expires})
+		if w.tell(lease, clock, res) {
+			res.waits[len(res.events)-1] = key
 		}
 		return nil
 	}))
@@ -68,11 +66,13 @@ func (w *walker) ask(key uint64, lease *bpfPwLease) (dead bool, err error) {
 	return question.Dead != 0, nil
 }
 
-// tell adds a lease to a resync.
-func (w *walker) tell(lease *bpfPwLease, clock bpfPwClock, res *walkResult) {
-	if res.whole && lease.LocalPort != 0 {
-		res.events = append(res.events, w.holds(lease, clock))
+// tell adds a lease to a resync, and reports whether that is what the walk is.
+func (w *walker) tell(lease *bpfPwLease, clock bpfPwClock, res *walkResult) bool {
+	if !res.whole || lease.LocalPort == 0 {
+		return false
 	}
+	res.events = append(res.events, w.holds(lease, clock))
+	return true
 }
 
 // lose tells that a lease has no socket any more.

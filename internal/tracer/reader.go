@@ -37,6 +37,9 @@ type rings struct {
 	// countdown ends TIME_WAITs; nil while the timer tracepoint does.
 	countdown *countdown
 
+	// follower is told next: what comes before it was found out from it.
+	follower event.Event
+
 	// held are alarms that wait for their place.
 	held      []event.Event
 	newsTime  event.Time // of the last record of the news
@@ -77,6 +80,11 @@ func (r *rings) read(dst []event.Event, deadline time.Time) (int, error) {
 func (r *rings) readNews(dst []event.Event, deadline time.Time) (n int, drained bool, err error) {
 	r.news.SetDeadline(deadline)
 	for n < len(dst) {
+		if r.follower.Kind != 0 {
+			dst[n], r.follower = r.follower, event.Event{}
+			n++
+			continue
+		}
 		if n > 0 && r.news.AvailableBytes() == 0 {
 			return n, true, nil
 		}
@@ -104,7 +112,12 @@ func (r *rings) accept(ev *event.Event) bool {
 		return false
 	}
 	if r.countdown != nil && ev.Kind == event.KindTimeWait {
-		r.countdown.add(waiting{timeWaitAddr(r.record.RawSample), ev.Lease.ID, ev.Lease.NetNS, ev.Lease.Expires})
+		r.countdown.add(&ev.Lease, timeWaitAddr(r.record.RawSample))
+	}
+	if r.countdown != nil && ev.Kind == event.KindAllocate {
+		if end, ok := r.countdown.takenOver(&ev.Lease); ok {
+			*ev, r.follower = end, *ev
+		}
 	}
 	if question, early := earlyEnd(r.record.RawSample); early {
 		return r.hasEnded(question)

@@ -122,8 +122,8 @@ func (t *Tracer) endWalk(res *walkResult) {
 	}
 	t.push(event.Event{Kind: event.KindCorrection, Correction: event.CorrectionEnd, Time: res.ended})
 	if c := t.rings.countdown; c != nil {
-		for _, w := range res.waits {
-			c.add(w)
+		for i, tw := range res.waits {
+			c.add(&res.events[i].Lease, tw)
 		}
 	}
 	if err := t.probes.set("pw_armed", uint32(1)); err != nil {

@@ -76,7 +76,7 @@ type walkResult struct {
 	began, ended event.Time
 	whole        bool // a resync: every lease is told
 	events       []event.Event
-	waits        []waiting // the TIME_WAITs, if whole
+	waits        map[int]uint64 // addresses of the mini-sockets, by their place in events; if whole
 	namespaces   []netns.Namespace
 	errs         []error
 	cost         time.Duration
@@ -96,7 +96,7 @@ func newWalker(p *probes, d decoder, only []uint32) *walker {
 func (w *walker) walk(ctx context.Context, whole bool) walkResult {
 	started := time.Now()
 	w.number++
-	res := walkResult{began: bootNow(), whole: whole}
+	res := walkResult{began: bootNow(), whole: whole, waits: map[int]uint64{}}
 	res.note(w.probes.set("pw_walk", uint32(w.number)))
 	res.note(w.probes.set("pw_walk_began", uint64(res.began)))
 	walked := w.namespaces(ctx, &res)
