@@ -148,7 +148,7 @@ func verifyReport(r *verify.Report, s *aggregate.Snapshot) fields.VerifyReport {
 		names[s.Namespaces[i].NetNS] = s.Namespaces[i].Name
 	}
 	report := fields.VerifyReport{
-		Checked: r.Checked, Missing: r.Missing, Extra: r.Extra, StateDiffers: r.StateDiffers,
+		Listed: r.Listed, Checked: r.Checked, Missing: r.Missing, Extra: r.Extra, StateDiffers: r.StateDiffers,
 		InFlight: r.InFlight, Unattributed: r.Unattributed, BoundCompared: r.BoundCompared,
 	}
 	for _, d := range r.Differences {

@@ -13,6 +13,8 @@ const Apart = time.Second
 
 // Report is what came of a comparison.
 type Report struct {
+	// Listed is the sockets that the kernel listed in the second pass.
+	Listed int
 	// Checked is the sockets and leases that the second pass compared:
 	// accepted sockets, half-open connections and what was born after the pass
 	// had begun are none of them. Each was found alike, is a difference, or is
@@ -104,7 +106,7 @@ func (v *Verifier) Ready(tick event.Time) bool { return v.picture != nil && tick
 // first one again.
 func (v *Verifier) Pass() (r Report, done bool) {
 	v.compare()
-	bound, found := v.picture.BoundListed, v.found
+	bound, listed, found := v.picture.BoundListed, len(v.picture.Sockets), v.found
 	v.picture, v.compared, v.found = nil, false, nil
 	v.passes++
 	if v.passes == 1 {
@@ -114,7 +116,7 @@ func (v *Verifier) Pass() (r Report, done bool) {
 		return r, false
 	}
 	flying := map[uint64]struct{}{}
-	r = Report{Checked: v.checked, BoundCompared: bound, Unattributed: v.ledger.Snapshot(0).Unattributed}
+	r = Report{Listed: listed, Checked: v.checked, BoundCompared: bound, Unattributed: v.ledger.Snapshot(0).Unattributed}
 	for _, d := range found {
 		_, twice := v.first[d]
 		_, touched := v.touched[d.Cookie]

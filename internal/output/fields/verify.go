@@ -8,6 +8,8 @@ import (
 
 // VerifyReport is what came of comparing the ledger with sock_diag.
 type VerifyReport struct {
+	// Listed is the sockets that the kernel listed.
+	Listed int
 	// Checked is the sockets and leases that were compared.
 	Checked                      int
 	Missing, Extra, StateDiffers int
@@ -39,6 +41,8 @@ type VerifySide struct {
 // Verify is the document portwatch.verify/1.
 var Verify = newDocument("portwatch.verify/1", "The ledger compared with the kernel's own list of sockets.",
 	envelope[VerifyReport](), Object[VerifyReport]{
+		amount("listed", "sockets", "Sockets that the kernel listed, accepted and half-open ones among them.",
+			func(r *VerifyReport) int { return r.Listed }),
 		amount("checked", "sockets", "Sockets and leases that were compared, accepted and half-open ones left out, and those born meanwhile.",
 			func(r *VerifyReport) int { return r.Checked }),
 		amount("missing", "sockets", "Sockets of the kernel without a lease.", func(r *VerifyReport) int { return r.Missing }),
