@@ -184,6 +184,7 @@ func TestRule(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.trial.run(t)
+			tt.want.Listed = len(tt.trial.second)
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(verify.Report{}, "Differences", "BoundCompared", "Unattributed")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
