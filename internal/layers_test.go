@@ -39,6 +39,7 @@ var layers = []layer{
 	{"internal/aggregate", []string{"internal/event"}},
 	{"docs", nil},
 	{"internal/host", []string{"internal/event"}},
+	{"internal/launch", []string{sys}},
 	{"internal/output/*", []string{"internal/event", "internal/aggregate", "internal/host", "internal/output/fields"}},
 	{"internal/tracer/netns", []string{sys}},
 	{"internal/tracer/portrange", []string{"internal/event", "internal/tracer/netns"}},
@@ -58,7 +59,7 @@ var layers = []layer{
 		"internal/event", "internal/aggregate", "internal/tracer", "internal/tracer/netns", "internal/tracer/sockdiag", sys,
 	}},
 	{"cmd/portwatch", []string{
-		"docs", "internal/event", "internal/aggregate", "internal/host", "internal/verify", "internal/output/*", "internal/tracer", "internal/tracer/*",
+		"docs", "internal/event", "internal/aggregate", "internal/host", "internal/launch", "internal/verify", "internal/output/*", "internal/tracer", "internal/tracer/*",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "go.uber.org/zap/zapcore", sys,
 	}},
 	{"scripts/bench", []string{ebpf, sys}},

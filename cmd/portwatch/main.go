@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -21,12 +22,19 @@ type app struct {
 	kernel         kernel
 }
 
+// endings are the signals that ask portwatch to end. One that it was told to
+// ignore, as nohup does with SIGHUP, it goes on to ignore; SIGTERM never.
+func endings() []os.Signal {
+	return append(slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGHUP}, signal.Ignored), syscall.SIGTERM)
+}
+
 // run executes the command line and returns the exit code.
 func run(ctx context.Context, args []string, a app) int {
 	// A closed pipe must come back as an error of Write, so that the programs
-	// in the kernel are detached before the process ends.
-	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// in the kernel are detached before the process ends. The signal is caught:
+	// what portwatch runs would inherit that it is ignored.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, endings()...)
 	defer stop()
 	// The first signal asks; the second, while something hangs, kills.
 	context.AfterFunc(ctx, stop)
