@@ -44,12 +44,15 @@ func runEvents(cmd *cobra.Command, a *app, flags *streamFlags, all bool) error {
 	if err != nil {
 		return err
 	}
+	if err := chosen.present(cmd, a.kernel.running); err != nil {
+		return err
+	}
 	o, err := flags.watch.options(cmd, a)
 	if err != nil {
 		return err
 	}
 	out := newOutbox(a.stdout)
-	v := &eventsView{flags: flags, filter: chosen, out: out, documents: jsonl.NewWriter(out, fields.Event)}
+	v := &eventsView{cmd: cmd, flags: flags, filter: chosen, out: out, documents: jsonl.NewWriter(out, fields.Event)}
 	v.table = text.Table[aggregate.Record]{Columns: fields.EventColumns()}
 	v.brief = !all && isTerminal(a.stdout) && flags.output.word == "table"
 	return a.watch(cmd.Context(), o, &pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
@@ -57,6 +60,7 @@ func runEvents(cmd *cobra.Command, a *app, flags *streamFlags, all bool) error {
 
 // eventsView prints events as they come.
 type eventsView struct {
+	cmd       *cobra.Command
 	flags     *streamFlags
 	filter    *filter
 	out       io.Writer
@@ -112,6 +116,9 @@ func (v *eventsView) print(r *aggregate.Record) error {
 }
 
 func (v *eventsView) frame(s *aggregate.Snapshot) error {
+	if err := v.filter.met(v.cmd, s); err != nil {
+		return err
+	}
 	if !v.brief {
 		return nil
 	}

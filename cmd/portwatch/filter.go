@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +51,7 @@ type filter struct {
 	inodes      []uint32 // of f.netns, where it names a namespace by more than a word
 	names       []string // the other words of f.netns
 	local, peer []event.PortRange
+	checked     bool // names were
 }
 
 // compile checks every word; a filter that cannot match is an error now, not
@@ -66,6 +69,53 @@ func (f *filterFlags) compile(cmd *cobra.Command) (*filter, error) {
 	}
 	c.peer, err = portRanges(cmd, "--dport", f.remotePorts)
 	return c, err
+}
+
+// present refuses a process that is not there: what it left is of an owner whom a
+// watch that begins now cannot know.
+func (f *filter) present(cmd *cobra.Command, running func(uint32) bool) error {
+	for _, pid := range f.processes {
+		if running != nil && !running(pid) {
+			return usagef(cmd, "--pid %d: no such process", pid)
+		}
+	}
+	return nil
+}
+
+// met refuses, once the picture is complete, the name of a namespace that neither
+// the picture nor ip-netns(8) knows.
+func (f *filter) met(cmd *cobra.Command, s *aggregate.Snapshot) error {
+	if f.checked || !s.Complete {
+		return nil
+	}
+	f.checked = true
+	for _, name := range f.names {
+		if slices.ContainsFunc(s.Namespaces, func(n aggregate.Namespace) bool { return n.Name == name }) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join("/run/netns", name)); err == nil {
+			continue
+		}
+		return usagef(cmd, "--netns %s: no network namespace is called so; here are %s", name, strings.Join(namesOf(s), ", "))
+	}
+	return nil
+}
+
+// shownNames is how many names an error lists.
+const shownNames = 10
+
+func namesOf(s *aggregate.Snapshot) []string {
+	var names []string
+	for i := range s.Namespaces {
+		if n := &s.Namespaces[i]; n.Name != "" {
+			names = append(names, n.Name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) > shownNames {
+		names = append(names[:shownNames], "…")
+	}
+	return names
 }
 
 func (f *filter) parsePIDs(cmd *cobra.Command) error {

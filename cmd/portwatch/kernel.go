@@ -23,6 +23,9 @@ type kernel struct {
 	probe func(context.Context, probeOptions) (fields.DoctorReport, error)
 	// sockets lists the sockets of all namespaces, by another way than open.
 	sockets func(context.Context) (*verify.Picture, error)
+	// running reports whether there is a process of the id; nil where nobody
+	// can tell.
+	running func(pid uint32) bool
 }
 
 // probeOptions say how the kernel is looked at.

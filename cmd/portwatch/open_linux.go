@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +15,14 @@ import (
 )
 
 // liveKernel is the kernel at hand.
-func liveKernel() kernel { return kernel{open: openLive, probe: probeLive, sockets: listLive} }
+func liveKernel() kernel {
+	return kernel{open: openLive, probe: probeLive, sockets: listLive, running: isRunning}
+}
+
+func isRunning(pid uint32) bool {
+	_, err := os.Stat("/proc/" + strconv.FormatUint(uint64(pid), 10))
+	return !errors.Is(err, fs.ErrNotExist)
+}
 
 func listLive(ctx context.Context) (*verify.Picture, error) { return verify.List(ctx) }
 

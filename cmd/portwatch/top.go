@@ -46,6 +46,9 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 	if err != nil {
 		return err
 	}
+	if err := chosen.present(cmd, a.kernel.running); err != nil {
+		return err
+	}
 	o, err := flags.watch.options(cmd, a)
 	if err != nil {
 		return err
@@ -55,7 +58,7 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 		fmt.Fprintln(a.stderr, "top has no interactive screen yet and prints frames. Next: portwatch top --batch")
 	}
 	out := newOutbox(a.stdout)
-	v := &topView{flags: flags, filter: chosen, out: out, width: a.width()}
+	v := &topView{cmd: cmd, flags: flags, filter: chosen, out: out, width: a.width()}
 	v.documents = jsonl.NewWriter(out, fields.Top)
 	v.limitRows = cmd.Flags().Changed("top")
 	return a.watch(cmd.Context(), o, &pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
@@ -63,6 +66,7 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 
 // topView prints frames.
 type topView struct {
+	cmd       *cobra.Command
 	flags     *streamFlags
 	filter    *filter
 	out       io.Writer
@@ -76,6 +80,9 @@ type topView struct {
 func (v *topView) event(*aggregate.Record) error { return nil }
 
 func (v *topView) frame(s *aggregate.Snapshot) error {
+	if err := v.filter.met(v.cmd, s); err != nil {
+		return err
+	}
 	shown := s.Select(v.filter.selection())
 	if err := v.print(&fields.Context{Meta: &s.Meta, Location: v.flags.location()}, shown); err != nil {
 		return err

@@ -125,3 +125,13 @@ func reportOn(s Support, place string) HookReport {
 	}
 	return HookReport{}
 }
+
+// What could not be attached leaves nothing behind that would have to be closed.
+func TestRefusedAttachLeavesNoLink(t *testing.T) {
+	for _, program := range []string{"pw_post_bind4", "pw_connect4"} {
+		links, err := hookOf(program).attach(nil, "/no/such/hierarchy", tracefs{})
+		if err == nil || len(links) != 0 {
+			t.Errorf("%s: links %v, error %v", program, links, err)
+		}
+	}
+}

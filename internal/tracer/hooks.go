@@ -73,15 +73,23 @@ func (h *hook) attach(prog *ebpf.Program, cgroup string, events tracefs) ([]link
 	switch h.on {
 	case onTracepoint, onEntry, onExit:
 		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-		return []link.Link{l}, err
+		return only(l, err)
 	case onCgroup:
 		if cgroup == "" {
 			return nil, fmt.Errorf("no cgroup2 hierarchy: %w", ErrUnsupported)
 		}
 		l, err := link.AttachCgroup(link.CgroupOptions{Path: cgroup, Attach: attachTypes[h.program], Program: prog})
-		return []link.Link{l}, err
+		return only(l, err)
 	}
 	return h.attachSyscalls(prog, events)
+}
+
+// only is a single link, none if there is an error.
+func only(l link.Link, err error) ([]link.Link, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []link.Link{l}, nil
 }
 
 func (h *hook) attachSyscalls(prog *ebpf.Program, events tracefs) ([]link.Link, error) {
