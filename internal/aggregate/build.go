@@ -160,6 +160,7 @@ func (l *Ledger) failureRows() []Failure {
 			Protocol: a.protocol, Family: a.family, Range: f.key.rng,
 			Local: f.key.local.addrPort(a.family), Remote: f.key.remote.addrPort(a.family),
 			Owner: l.publish(a.owner), Count: f.count, First: f.first, Last: f.last, Folded: f.key.folded,
+			Sight: l.current(f.sight),
 		})
 		next = f.older
 	}

@@ -45,6 +45,8 @@ type course struct {
 	current               Slot
 	// past is only ever appended to: a snapshot may keep its tail.
 	past []Slot
+	// sight is the last look at who holds its ports; nil before a refusal.
+	sight *Sight
 	// As of the last snapshot.
 	outlook  outlook
 	forecast Forecast
@@ -203,15 +205,16 @@ func (l *Ledger) drew(ls *lease, ev *event.Event) {
 	}
 }
 
-// refuse books refusals for want of ports with the pool that had none.
-func (l *Ledger) refuse(account uint32, ev *event.Event) {
+// refuse books refusals for want of ports with the pool that had none: its
+// number plus one, 0 if there is no such pool.
+func (l *Ledger) refuse(account uint32, ev *event.Event) uint32 {
 	f := ev.Failure
 	if !f.Reason.Exhaustion() || f.Folded {
-		return
+		return 0
 	}
 	home := l.refusingPool(account, f)
 	if home == 0 {
-		return
+		return 0
 	}
 	l.grantCourse(home - 1)
 	p := l.pools.at(home - 1)
@@ -222,6 +225,7 @@ func (l *Ledger) refuse(account uint32, ev *event.Event) {
 		c.current.Refusals += uint32(f.Count)
 		c.demand.failure(ev.Time, f.Count)
 	}
+	return home
 }
 
 // refusingPool is the pool of a request that was refused, plus one.

@@ -210,11 +210,7 @@ func (l *Ledger) bindPool(ns uint32, proto event.Protocol, at place, own event.P
 func (l *Ledger) survey(i uint32) {
 	p := l.pools.at(i)
 	sp := l.pools.spans.at(p.span)
-	proto := event.TCP
-	if p.request == RequestUDP {
-		proto = event.UDP
-	}
-	for b := range l.bucketsOf(sp.namespace, proto) {
+	for b := range l.bucketsOf(sp.namespace, protocolOf(p.request)) {
 		if !sp.holds(b.port) {
 			continue
 		}

@@ -217,4 +217,7 @@ type Failure struct {
 	Count       uint64
 	First, Last event.Time
 	Folded      bool // addresses are absent because there was no room for them
+	// Sight is who held what was asked for when it was last looked at, at most
+	// a second before Last; nil where that says nothing, or is not known.
+	Sight *Sight
 }
