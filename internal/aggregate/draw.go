@@ -42,6 +42,9 @@ func (l *Ledger) restate(slot uint32, to condition) {
 	l.uncount(ls)
 	shade, waited := shadeOf(ls), waits(ls)
 	ls.condition = to
+	if waits(ls) > waited {
+		l.fall(ls)
+	}
 	l.ripen(slot, ls)
 	l.count(ls)
 	if ls.seat == 0 {

@@ -1,6 +1,10 @@
 package aggregate
 
-import "github.com/portwatch/portwatch/internal/event"
+import (
+	"cmp"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
 
 // failureKey tells failures apart: alike ones add up.
 type failureKey struct {
@@ -62,13 +66,7 @@ func (l *Ledger) remember(acc uint32, at event.Time, f *event.Failure) uint32 {
 		account: acc, device: f.Device, local: endpointOf(f.Local), remote: endpointOf(f.Remote),
 		rng: f.Range, errno: f.Errno, operation: f.Operation, reason: f.Reason, folded: f.Folded,
 	}
-	first, last := f.First, f.Last
-	if first == 0 {
-		first = at
-	}
-	if last == 0 {
-		last = at
-	}
+	first, last := cmp.Or(f.First, at), cmp.Or(f.Last, at)
 	i, known := l.failures.byKey[key]
 	if known {
 		l.failures.unlink(i)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
 )
@@ -193,13 +194,27 @@ func (l *Ledger) poisonersIn(sp *span) []Holder {
 
 // poisonerOf is the owner of the oldest lease that binds the port; without one,
 // accepted sockets do, or a lease that is gone did.
-func (l *Ledger) poisonerOf(b *bucket) *OwnerInfo {
+func (l *Ledger) poisonerOf(b *bucket) *OwnerInfo { return l.publishOrUnknown(l.poisonerIndex(b)) }
+
+func (l *Ledger) poisonerIndex(b *bucket) uint32 {
 	for next := b.oldest; next != 0; {
 		ls := l.leases.at(next - 1)
 		if ls.binder {
-			return l.publish(l.accounts.at(ls.account).owner)
+			return l.accounts.at(ls.account).owner
 		}
 		next = ls.newer
 	}
-	return &OwnerInfo{}
+	if unknown, known := l.owners.byID[event.OwnerID{}]; known {
+		return unknown
+	}
+	return nobody
+}
+
+// Left is how long a single lease in TIME_WAIT keeps its port from a moment on;
+// false if it does not wait, or that is not known.
+func (h *Holder) Left(at event.Time) (time.Duration, bool) {
+	if h.Lease == nil || h.Lease.Expires == 0 {
+		return 0, false
+	}
+	return time.Duration(h.Lease.Expires - min(at, h.Lease.Expires)), true
 }

@@ -62,6 +62,8 @@ func (l *Ledger) sightOfPool(i uint32) *Sight {
 		s.Poisoned, s.Poisoners = int(sp.lost), l.poisonersIn(sp)
 	}
 	p.course.sight = s
+	l.settle(p)
+	l.lookAtPeak(i)
 	return s
 }
 

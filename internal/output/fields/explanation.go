@@ -96,7 +96,7 @@ func portHeld(f *failureRow) string {
 
 // has is how a holder has the port that was asked for.
 func has(h *held) string {
-	left, waits := h.expiresIn()
+	left, waits := h.Left(h.at)
 	switch {
 	case h.Owner == nil:
 		return ofThings(h.Rest, "other") + " have it"

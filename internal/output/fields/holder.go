@@ -1,8 +1,6 @@
 package fields
 
 import (
-	"time"
-
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
 )
@@ -68,7 +66,7 @@ var holder = Object[held]{
 		ofLease(func(_ *held, el *event.Lease) Value { return Text(el.Substate.String()) })),
 	one("expires_in_seconds", "seconds", "When a single lease's TIME_WAIT ends, from the moment that is spoken of.", Real,
 		ofLease(func(h *held, el *event.Lease) Value {
-			if left, known := h.expiresIn(); known {
+			if left, known := h.Left(h.at); known {
 				return Seconds(left)
 			}
 			return Value{}
@@ -88,15 +86,6 @@ var holder = Object[held]{
 		ofDemand(func(o *aggregate.PoolOwner) uint64 { return o.Allocations })),
 	one("refusals", "refusals", "Requests of the owner that the pool could not meet.", Integer,
 		ofDemand(func(o *aggregate.PoolOwner) uint64 { return o.Refusals })),
-}
-
-// expiresIn is how long a single lease in TIME_WAIT keeps its port from the
-// moment on; false if it does not wait, or that is not known.
-func (h *held) expiresIn() (time.Duration, bool) {
-	if h.Lease == nil || h.Lease.Expires == 0 {
-		return 0, false
-	}
-	return time.Duration(h.Lease.Expires - min(h.at, h.Lease.Expires)), true
 }
 
 // ofLease is what belongs to a single lease.
