@@ -100,7 +100,7 @@ func TestSameEventsSameSnapshot(t *testing.T) {
 	events := storm(20_000)
 	o := Options{MaxLeases: 150, MaxOwners: 15, MaxFailures: 8}
 	opt := cmp.Options{
-		cmp.AllowUnexported(Clock{}),
+		cmp.AllowUnexported(Clock{}, Pool{}),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	}
 	if diff := cmp.Diff(ledgerOf(o, events...).Snapshot(0), ledgerOf(o, events...).Snapshot(0), opt); diff != "" {

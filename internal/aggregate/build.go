@@ -51,7 +51,7 @@ func (l *Ledger) meta(at event.Time) Meta {
 	m := Meta{
 		At: at, From: l.from, Clock: l.clock, Start: l.start, Window: window(l.from, at),
 		Complete: l.complete, Losses: slices.Clone(l.losses), Counters: l.counters,
-		Leases: len(l.index), Refused: l.refused,
+		Leases: len(l.index), Refused: l.refused, UnattributedWaits: l.unknown.leases,
 	}
 	m.RecentEvents, _ = l.events.sum(at)
 	m.AttributionAt, _ = l.lastUnknownExpiry()
@@ -160,6 +160,7 @@ func (l *Ledger) failureRows() []Failure {
 			Protocol: a.protocol, Family: a.family, Range: f.key.rng,
 			Local: f.key.local.addrPort(a.family), Remote: f.key.remote.addrPort(a.family),
 			Owner: l.publish(a.owner), Count: f.count, First: f.first, Last: f.last, Folded: f.key.folded,
+			Sight: l.current(f.sight),
 		})
 		next = f.older
 	}

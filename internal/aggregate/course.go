@@ -45,6 +45,11 @@ type course struct {
 	current               Slot
 	// past is only ever appended to: a snapshot may keep its tail.
 	past []Slot
+	// sight is the last look at who holds its ports; nil before a refusal.
+	sight *Sight
+	// peak is the pool at its worst moment, as far as it was looked at; nil
+	// while it was never worth a look.
+	peak *Peak
 	// As of the last snapshot.
 	outlook  outlook
 	forecast Forecast
@@ -117,6 +122,7 @@ func (l *Ledger) rollHistory() {
 		p := l.pools.at(i)
 		if p.live && p.course != nil {
 			l.settle(p)
+			l.lookAtPeak(i)
 			l.closeSlots(p, slot)
 		}
 	}
@@ -194,7 +200,9 @@ func (l *Ledger) drew(ls *lease, ev *event.Event) {
 	if p.leases > 1 { // else it was asked for a course a moment ago
 		l.grantCourse(ls.home - 1)
 	}
-	l.stakeOf(ls.home-1, ls).allocations++
+	s := l.stakeOf(ls.home-1, ls)
+	s.allocations++
+	s.allocation(ev.Time)
 	if c := p.course; c != nil {
 		c.allocations++
 		c.current.Allocations++
@@ -203,25 +211,29 @@ func (l *Ledger) drew(ls *lease, ev *event.Event) {
 	}
 }
 
-// refuse books refusals for want of ports with the pool that had none.
-func (l *Ledger) refuse(account uint32, ev *event.Event) {
+// refuse books refusals for want of ports with the pool that had none: its
+// number plus one, 0 if there is no such pool.
+func (l *Ledger) refuse(account uint32, ev *event.Event) uint32 {
 	f := ev.Failure
 	if !f.Reason.Exhaustion() || f.Folded {
-		return
+		return 0
 	}
 	home := l.refusingPool(account, f)
 	if home == 0 {
-		return
+		return 0
 	}
 	l.grantCourse(home - 1)
 	p := l.pools.at(home - 1)
 	p.used = l.now
-	l.stakeFor(home-1, account).refusals += f.Count
+	s := l.stakeFor(home-1, account)
+	s.refusals += f.Count
+	s.ask(ev.Time, f.Count)
 	if c := p.course; c != nil {
 		c.refusals += f.Count
 		c.current.Refusals += uint32(f.Count)
 		c.demand.failure(ev.Time, f.Count)
 	}
+	return home
 }
 
 // refusingPool is the pool of a request that was refused, plus one.

@@ -42,6 +42,9 @@ func (l *Ledger) restate(slot uint32, to condition) {
 	l.uncount(ls)
 	shade, waited := shadeOf(ls), waits(ls)
 	ls.condition = to
+	if waits(ls) > waited {
+		l.fall(ls)
+	}
 	l.ripen(slot, ls)
 	l.count(ls)
 	if ls.seat == 0 {
@@ -210,11 +213,7 @@ func (l *Ledger) bindPool(ns uint32, proto event.Protocol, at place, own event.P
 func (l *Ledger) survey(i uint32) {
 	p := l.pools.at(i)
 	sp := l.pools.spans.at(p.span)
-	proto := event.TCP
-	if p.request == RequestUDP {
-		proto = event.UDP
-	}
-	for b := range l.bucketsOf(sp.namespace, proto) {
+	for b := range l.bucketsOf(sp.namespace, protocolOf(p.request)) {
 		if !sp.holds(b.port) {
 			continue
 		}

@@ -1,6 +1,10 @@
 package aggregate
 
-import "github.com/portwatch/portwatch/internal/event"
+import (
+	"cmp"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
 
 // failureKey tells failures apart: alike ones add up.
 type failureKey struct {
@@ -21,6 +25,7 @@ type failure struct {
 	count        uint64
 	first, last  event.Time
 	newer, older uint32 // numbers in the slab plus one; 0 ends the list
+	sight        *Sight // who held what was asked for; nil if that is not known
 }
 
 // failureLog remembers the newest failures.
@@ -50,23 +55,18 @@ func (l *Ledger) fail(ev *event.Event) {
 	a.refusals[reasonIndex(f.Reason)] += f.Count
 	a.used = l.now
 	a.rate.failure(ev.Time, f.Count)
-	l.refuse(acc, ev)
-	l.remember(acc, ev.Time, f)
+	home := l.refuse(acc, ev)
+	l.look(l.remember(acc, ev.Time, f), home, f)
 }
 
-// remember adds the failure to the log as its newest entry.
-func (l *Ledger) remember(acc uint32, at event.Time, f *event.Failure) {
+// remember adds the failure to the log as its newest entry, and returns its
+// number.
+func (l *Ledger) remember(acc uint32, at event.Time, f *event.Failure) uint32 {
 	key := failureKey{
 		account: acc, device: f.Device, local: endpointOf(f.Local), remote: endpointOf(f.Remote),
 		rng: f.Range, errno: f.Errno, operation: f.Operation, reason: f.Reason, folded: f.Folded,
 	}
-	first, last := f.First, f.Last
-	if first == 0 {
-		first = at
-	}
-	if last == 0 {
-		last = at
-	}
+	first, last := cmp.Or(f.First, at), cmp.Or(f.Last, at)
 	i, known := l.failures.byKey[key]
 	if known {
 		l.failures.unlink(i)
@@ -81,6 +81,7 @@ func (l *Ledger) remember(acc uint32, at event.Time, f *event.Failure) {
 	entry.count += f.Count
 	entry.first, entry.last = min(entry.first, first), max(entry.last, last)
 	l.failures.link(i)
+	return i
 }
 
 func (l *Ledger) makeRoomForFailure() {

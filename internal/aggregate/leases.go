@@ -148,6 +148,9 @@ func (l *Ledger) move(slot uint32, where position, how condition, acc uint32) {
 		l.buckets.at(held-1).pins++
 	}
 	l.uncount(ls)
+	if ls.state != event.StateTimeWait && how.state == event.StateTimeWait {
+		l.fall(ls)
+	}
 	l.part(slot)
 	l.accounts.at(ls.account).leases--
 	l.accounts.at(acc).leases++
@@ -183,6 +186,9 @@ func (l *Ledger) betterAccount(ls *lease, el *event.Lease) uint32 {
 func (l *Ledger) remove(slot uint32, cause event.Cause) {
 	ls := l.leases.at(slot)
 	l.endHold(ls, cause)
+	if ls.state != event.StateTimeWait {
+		l.fall(ls)
+	}
 	l.uncount(ls)
 	l.part(slot)
 	l.leaveHome(ls)

@@ -222,11 +222,7 @@ func (l *Ledger) poolsBeside(p *pool) *uint32 {
 	if p.flow != 0 {
 		return &l.pools.flows.at(p.flow - 1).pools
 	}
-	protocol := event.TCP
-	if p.request == RequestUDP {
-		protocol = event.UDP
-	}
-	return l.namespaces.at(l.pools.spans.at(p.span).namespace).bindPools(protocol)
+	return l.namespaces.at(l.pools.spans.at(p.span).namespace).bindPools(protocolOf(p.request))
 }
 
 func (l *Ledger) leaveSpan(i uint32) {

@@ -9,8 +9,8 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
-// Pool is the ports that one kind of request draws from, as of the newest event.
-type Pool struct {
+// PoolKey is what tells pools apart.
+type PoolKey struct {
 	Request     Request
 	NetNS       uint32
 	NetNSCookie uint64 // 0 if unknown
@@ -24,6 +24,12 @@ type Pool struct {
 	// known. Own says that it is that of sockets with a range of their own.
 	Range event.PortRange
 	Own   bool
+}
+
+// Pool is the ports that one kind of request draws from, as of the newest event.
+type Pool struct {
+	PoolKey
+	number uint32 // in the ledger, as long as no event comes
 
 	// Capacity is the ports that a request could be given if nobody held any;
 	// it means nothing while Range is zero.
@@ -152,6 +158,7 @@ func (l *Ledger) poolRows(at event.Time) []Pool {
 		}
 		l.settle(p)
 		row := l.poolRow(p, at)
+		row.number = i
 		row.Forecast = p.course.forecast
 		if p.request == RequestConnect {
 			row.Owners = l.stakeRows(p)
@@ -170,33 +177,39 @@ func (l *Ledger) poolRows(at event.Time) []Pool {
 
 func (l *Ledger) poolRow(p *pool, at event.Time) Pool {
 	sp, c := l.pools.spans.at(p.span), p.course
-	ns := l.namespaces.at(sp.namespace)
 	row := Pool{
-		Request: p.request, NetNS: ns.inode, NetNSCookie: ns.cookie, NetNSName: ns.name,
-		Device: p.device, Protocol: event.TCP, Family: event.IPv4,
-		Range: sp.effective, Own: !sp.own.IsZero(), PoisonKnown: l.start.Poison != event.PoisonUnknown,
+		PoolKey: l.keyOfPool(p), PoisonKnown: l.start.Poison != event.PoisonUnknown,
 		Capacity: int(p.open(sp)), InUse: int(p.counts.inUse), TimeWait: int(p.counts.timeWait),
 		Reusable: int(p.counts.reusable), SynSent: int(p.counts.synSent),
 		HeadroomLow: int(c.lowest()), UsedHigh: c.highest(), History: c.history(), Cliff: l.cliff(p, sp),
 		Life: c.life.spread(), Hold: c.hold.spread(), Search: c.search.spread(), ClosesFirst: -1,
 	}
-	if p.kind == seatIPv6 {
-		row.Family = event.IPv6
-	}
-	row.Local = endpoint{addr: p.addr, valid: true}.addrPort(row.Family).Addr()
 	if p.request == RequestConnect {
 		row.Poisoned = int(sp.lost)
-		key := &l.pools.flows.at(p.flow - 1).key
-		row.Remote = endpoint{key.remote, key.port, true}.addrPort(row.Family)
-	}
-	if p.request == RequestUDP {
-		row.Protocol = event.UDP
 	}
 	if ratio, ok := c.endings.ratio(); ok {
 		row.ClosesFirst = ratio
 	}
 	l.fillDemand(&row, c, at)
 	return row
+}
+
+func (l *Ledger) keyOfPool(p *pool) PoolKey {
+	sp := l.pools.spans.at(p.span)
+	ns := l.namespaces.at(sp.namespace)
+	key := PoolKey{
+		Request: p.request, NetNS: ns.inode, NetNSCookie: ns.cookie, NetNSName: ns.name,
+		Device: p.device, Protocol: protocolOf(p.request), Family: event.IPv4, Range: sp.effective, Own: !sp.own.IsZero(),
+	}
+	if p.kind == seatIPv6 {
+		key.Family = event.IPv6
+	}
+	key.Local = endpoint{addr: p.addr, valid: true}.addrPort(key.Family).Addr()
+	if p.request == RequestConnect {
+		tuple := &l.pools.flows.at(p.flow - 1).key
+		key.Remote = endpoint{tuple.remote, tuple.port, true}.addrPort(key.Family)
+	}
+	return key
 }
 
 func (l *Ledger) fillDemand(row *Pool, c *course, at event.Time) {
@@ -226,126 +239,6 @@ func (l *Ledger) cliff(p *pool, sp *span) Cliff {
 		return CliffUnknown
 	}
 	return CliffAhead
-}
-
-func (l *Ledger) stakeRows(p *pool) []PoolOwner {
-	n := 0
-	for next := p.stakes; next != 0; next = l.pools.stakes.at(next - 1).next {
-		n++
-	}
-	rows := make([]PoolOwner, 0, n)
-	for next := p.stakes; next != 0; {
-		s := l.pools.stakes.at(next - 1)
-		rows = append(rows, PoolOwner{
-			Owner: l.publish(l.accounts.at(s.key.account()).owner), Ports: int(s.inUse), TimeWait: int(s.waiting),
-			Allocations: s.allocations, Refusals: s.refusals,
-		})
-		next = s.next
-	}
-	return rows
-}
-
-// withStakes adds to the holders of ports what they, and others, have asked of
-// the pool.
-func (l *Ledger) withStakes(p *pool, rows []PoolOwner) []PoolOwner {
-	place := make(map[event.OwnerID]int, len(rows))
-	for i := range rows {
-		place[rows[i].Owner.ID] = i
-	}
-	for _, asked := range l.stakeRows(p) {
-		i, holds := place[asked.Owner.ID]
-		if !holds {
-			rows = append(rows, asked)
-			continue
-		}
-		rows[i].Allocations, rows[i].Refusals = asked.Allocations, asked.Refusals
-	}
-	return rows
-}
-
-// portCounts are an owner's ports of a pool of bind(0) or UDP.
-type portCounts struct{ held, waiting int }
-
-// portHolders finds who has the ports in use of each pool of bind(0) and UDP.
-// Of several on one port the one that has it longest counts: a port is taken
-// once.
-func (l *Ledger) portHolders() map[uint32][]PoolOwner {
-	counts := map[uint32][]portCounts{} // by pool, and owner plus one
-	for i := range l.buckets.next {
-		b := l.buckets.at(i)
-		if b.port == 0 {
-			continue
-		}
-		for next := *l.namespaces.at(b.namespace).bindPools(b.protocol); next != 0; {
-			p := l.pools.at(next - 1)
-			if p.course != nil && l.pools.spans.at(p.span).holds(b.port) {
-				l.countHolder(b, next-1, counts)
-			}
-			next = p.next
-		}
-	}
-	held := make(map[uint32][]PoolOwner, len(counts))
-	for pool, byOwner := range counts {
-		for owner, n := range byOwner {
-			if ports := n.held + n.waiting; ports > 0 {
-				held[pool] = append(held[pool], PoolOwner{
-					Owner: l.publishOrUnknown(uint32(owner) - 1), Ports: ports, TimeWait: n.waiting,
-				})
-			}
-		}
-	}
-	return held
-}
-
-func (l *Ledger) countHolder(b *bucket, pool uint32, counts map[uint32][]portCounts) {
-	stands := l.standingOf(b, l.pools.at(pool), 0)
-	if stands == portFree {
-		return
-	}
-	byOwner := counts[pool]
-	if byOwner == nil {
-		byOwner = make([]portCounts, l.owners.next+1)
-		counts[pool] = byOwner
-	}
-	n := &byOwner[l.holderOf(b, pool)+1] // nobody is the first
-	if stands == portWaiting {
-		n.waiting++
-	} else {
-		n.held++
-	}
-}
-
-// nobody stands for the owner of accepted sockets whose listener is gone.
-const nobody = ^uint32(0)
-
-// holderOf is the owner of the oldest lease on the port that the pool's request
-// meets.
-func (l *Ledger) holderOf(b *bucket, pool uint32) uint32 {
-	p := l.pools.at(pool)
-	for next := b.oldest; next != 0; {
-		ls := l.leases.at(next - 1)
-		if l.buckets.seats.at(ls.seat - 1).blocks(&p.place) {
-			return l.accounts.at(ls.account).owner
-		}
-		next = ls.newer
-	}
-	if unknown, ok := l.owners.byID[event.OwnerID{}]; ok {
-		return unknown
-	}
-	return nobody
-}
-
-func (l *Ledger) publishOrUnknown(owner uint32) *OwnerInfo {
-	if owner == nobody {
-		return &OwnerInfo{}
-	}
-	return l.publish(owner)
-}
-
-func comparePoolOwners(a, b PoolOwner) int {
-	return cmp.Or(
-		cmp.Compare(b.Ports, a.Ports), cmp.Compare(b.Refusals, a.Refusals),
-		cmp.Compare(b.Allocations, a.Allocations), compareOwners(a.Owner.ID, b.Owner.ID))
 }
 
 // comparePools puts first what was refused within the last minute, then what

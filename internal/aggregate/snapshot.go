@@ -38,6 +38,9 @@ type Meta struct {
 	RecentEvents uint64
 	// Leases is the number of leases, Unattributed that of the unknown owner.
 	Leases, Unattributed int
+	// UnattributedWaits is how many of those are in TIME_WAIT: they go by
+	// themselves, and attribution is complete then.
+	UnattributedWaits int
 	// AttributionAt is when the last TIME_WAIT without an owner expires; 0 if
 	// there is none or an expiry is not known.
 	AttributionAt event.Time
@@ -217,4 +220,7 @@ type Failure struct {
 	Count       uint64
 	First, Last event.Time
 	Folded      bool // addresses are absent because there was no room for them
+	// Sight is who held what was asked for when it was last looked at, at most
+	// a second before Last; nil where that says nothing, or is not known.
+	Sight *Sight
 }

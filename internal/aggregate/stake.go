@@ -10,7 +10,44 @@ type stake struct {
 	waiting      int32
 	allocations  uint64
 	refusals     uint64
-	live         bool
+	asking
+	live bool
+}
+
+// asking is how an account has asked a pool for ports over time.
+type asking struct {
+	since    event.Time // when it was first seen there
+	fell     event.Time // when a live lease of it last ended; 0 for never
+	risen    uint32     // allocations since then
+	second   uint32     // of the newest request
+	inSecond uint32     // requests within that second
+	peak     uint32     // the most within a second
+}
+
+// ask counts requests within their second. One that comes a little late counts
+// for the newest.
+func (a *asking) ask(t event.Time, n uint64) {
+	if s := second(t); s > a.second {
+		a.second, a.inSecond = s, 0
+	}
+	a.inSecond += uint32(n)
+	a.peak = max(a.peak, a.inSecond)
+}
+
+func (a *asking) allocation(t event.Time) {
+	a.risen++
+	a.ask(t, 1)
+}
+
+// fall books that a live lease of a pool's owner has ended.
+func (l *Ledger) fall(ls *lease) {
+	if ls.home == 0 {
+		return
+	}
+	if i, ok := l.pools.byStake[stakeKeyOf(ls.home-1, ls.account)]; ok {
+		s := l.pools.stakes.at(i)
+		s.fell, s.risen = l.now, 0
+	}
 }
 
 // stakeKey packs pool (high half) and account.
@@ -42,7 +79,7 @@ func (l *Ledger) stakeFor(pool, account uint32) *stake {
 	i := l.pools.stakes.put()
 	p := l.pools.at(pool)
 	s := l.pools.stakes.at(i)
-	*s = stake{key: key, next: p.stakes, live: true}
+	*s = stake{key: key, next: p.stakes, asking: asking{since: l.now}, live: true}
 	if p.stakes != 0 {
 		l.pools.stakes.at(p.stakes - 1).before = i + 1
 	}

@@ -1,6 +1,9 @@
 package fields
 
-import "github.com/portwatch/portwatch/internal/aggregate"
+import (
+	"github.com/portwatch/portwatch/internal/aggregate"
+	"github.com/portwatch/portwatch/internal/event"
+)
 
 type failureRow = aggregate.Failure
 
@@ -36,4 +39,31 @@ var failure = Object[failureRow]{
 	one("folded", "", "True where there was no room to keep addresses apart: the count is exact.", Boolean,
 		func(_ *Context, f *failureRow) Value { return Bool(f.Folded) }),
 	nest("owner", "Who was refused.", owner, func(f *failureRow) *ownerInfo { return f.Owner }),
+	one("pool", "", "The id of the pool that had no port left; null for every other reason.", String,
+		func(_ *Context, f *failureRow) Value {
+			if f.Sight == nil || f.Sight.Pool == nil {
+				return Value{}
+			}
+			return Text(poolID(f.Sight.Pool))
+		}),
+	rows("holders", "Who held its ports, or the port that was asked for, when it was last refused; null where that is not known.",
+		holder, holdersAt),
+	one("explanation", "", "What was asked for, and why it was refused, in one sentence.", String,
+		func(c *Context, f *failureRow) Value { return Text(explanation(c, f)) }),
+}
+
+// holdersAt are the holders of the moment of the refusal. No holder is an answer
+// only for reasons that are nobody's.
+func holdersAt(f *failureRow) ([]held, bool) {
+	if f.Sight == nil {
+		return nil, !f.Reason.Exhaustion() && f.Reason != event.ReasonPortHeld && f.Reason != event.ReasonTupleTaken
+	}
+	if f.Sight.Pool == nil && len(f.Sight.Holders) == 0 {
+		return nil, false
+	}
+	all := make([]held, len(f.Sight.Holders))
+	for i := range f.Sight.Holders {
+		all[i] = held{Holder: f.Sight.Holders[i], at: f.Sight.At}
+	}
+	return all, true
 }

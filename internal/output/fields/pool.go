@@ -15,7 +15,7 @@ var pool = append(append(append(Object[poolRow]{}, poolName...), poolState...), 
 
 var poolName = Object[poolRow]{
 	one("id", "", "<netns>/<protocol>/<local>[><remote>], with the device and a range of the sockets' own, if any.", String,
-		func(_ *Context, p *poolRow) Value { return Text(poolID(p)) }),
+		func(_ *Context, p *poolRow) Value { return Text(poolID(&p.PoolKey)) }),
 	words("request", "By what its ports are asked for.", "connect bind0 udp", func(p *poolRow) string { return p.Request.String() }),
 	one("netns", "", "The inode of the network namespace.", Integer,
 		func(_ *Context, p *poolRow) Value { return netns(p.NetNS) }),
@@ -170,11 +170,6 @@ func forecastWord(p *poolRow) Value {
 	return Value{}
 }
 
-// unknownYet is a field of the contract that this version cannot fill.
-func unknownYet[T any](name, unit, meaning string, typ Type) Field[T] {
-	return one(name, unit, meaning, typ, func(*Context, *T) Value { return Value{} })
-}
-
 // ranged is a number of ports that means nothing while the range is not known.
 func ranged(name, meaning string, get func(*poolRow) int) Field[poolRow] {
 	return one(name, "ports", meaning, Integer, func(_ *Context, p *poolRow) Value { return ofRange(p, get(p)) })
@@ -202,7 +197,7 @@ func spent(d time.Duration) Value {
 	return Seconds(d)
 }
 
-func poolID(p *poolRow) string {
+func poolID(p *aggregate.PoolKey) string {
 	id := strconv.FormatUint(uint64(p.NetNS), 10) + "/" + p.Protocol.String() + "/" + p.Local.String()
 	if p.Device != 0 {
 		id += "%" + strconv.FormatUint(uint64(p.Device), 10)
@@ -216,57 +211,11 @@ func poolID(p *poolRow) string {
 	return id
 }
 
-// held is an owner's part of a pool.
-type held struct {
-	*aggregate.PoolOwner
-	inUse int
-}
-
-func holdersOf(p *poolRow) ([]held, bool) {
-	if p.Range.IsZero() {
-		return nil, false
-	}
-	all := make([]held, len(p.Owners))
-	for i := range p.Owners {
-		all[i] = held{&p.Owners[i], p.InUse}
-	}
-	return all, true
-}
-
-// holder is somebody who holds ports. What belongs to a single lease is null
-// where it stands for more than one.
-var holder = Object[held]{
-	nest("owner", "Who took the ports.", owner, func(h *held) *ownerInfo { return h.Owner }),
-	one("ports", "ports", "Of the pool's ports in use.", Integer, func(_ *Context, h *held) Value { return Count(uint64(h.Ports)) }),
-	one("time_wait", "ports", "Of those, in TIME_WAIT.", Integer, func(_ *Context, h *held) Value { return Count(uint64(h.TimeWait)) }),
-	one("share", "", "Of the pool's ports in use; unknown owners included, the shares add up to 1.", Real,
-		func(_ *Context, h *held) Value {
-			if h.inUse == 0 {
-				return Value{}
-			}
-			return Number(float64(h.Ports) / float64(h.inUse))
-		}),
-	unknownYet[held]("local_addr", "", "The local address of a single lease.", String),
-	unknownYet[held]("local_port", "", "The local port of a single lease.", Integer),
-	unknownYet[held]("remote_addr", "", "The far end's address of a single lease.", String),
-	unknownYet[held]("remote_port", "", "The far end's port of a single lease.", Integer),
-	unknownYet[held]("state", "", "The state of a single lease.", String),
-	unknownYet[held]("origin", "", "By which request a single lease's port was given.", String),
-	unknownYet[held]("substate", "", "The sub-state of a single lease.", String),
-	unknownYet[held]("expires_in_seconds", "seconds", "When a single lease's TIME_WAIT ends.", Real),
-	unknownYet[held]("lease", "", "The identity of a single lease.", String),
-	unknownYet[held]("socket_cookie", "", "The cookie of a single lease's socket.", ID),
-	one("allocations", "allocations", "Ports that the owner was given from the pool.", Integer,
-		func(c *Context, h *held) Value { return ofRequests(c, Count(h.Allocations)) }),
-	one("refusals", "refusals", "Requests of the owner that the pool could not meet.", Integer,
-		func(c *Context, h *held) Value { return ofRequests(c, Count(h.Refusals)) }),
-}
-
 // PoolColumns are the table of the tightest pools in top; requests as in
 // OwnerColumns.
 func PoolColumns(requests bool) []Column[poolRow] {
 	return fillable([]Column[poolRow]{
-		{Header: "POOL", Value: func(_ *Context, p *poolRow) Value { return Text(poolWord(p)) }},
+		{Header: "POOL", Value: func(_ *Context, p *poolRow) Value { return Text(poolWord(&p.PoolKey)) }},
 		{Header: "NETNS", Value: func(_ *Context, p *poolRow) Value { return netnsWord(p.NetNSName, p.NetNS) }},
 		{Header: "USED %", Right: true, Value: func(_ *Context, p *poolRow) Value {
 			if ratio, known := p.UsedRatio(); known {
@@ -290,7 +239,7 @@ func PoolColumns(requests bool) []Column[poolRow] {
 }
 
 // poolWord is what people call a pool: where it leads, or what asks for it where.
-func poolWord(p *poolRow) string {
+func poolWord(p *aggregate.PoolKey) string {
 	word := p.Request.String() + " " + p.Local.String()
 	if p.Remote.IsValid() {
 		word = p.Local.String() + "→" + p.Remote.String()

@@ -13,9 +13,12 @@ import (
 // tightPool has three of its four ports in use.
 func tightPool() aggregate.Pool {
 	return aggregate.Pool{
-		Request: aggregate.RequestConnect, NetNS: 7, Protocol: event.TCP, Family: event.IPv4,
-		Local: netip.MustParseAddr("10.0.0.1"), Remote: netip.MustParseAddrPort("10.0.0.5:443"),
-		Range: event.PortRange{Low: 40000, High: 40004}, Capacity: 4, Poisoned: 1, PoisonKnown: true,
+		PoolKey: aggregate.PoolKey{
+			Request: aggregate.RequestConnect, NetNS: 7, Protocol: event.TCP, Family: event.IPv4,
+			Local: netip.MustParseAddr("10.0.0.1"), Remote: netip.MustParseAddrPort("10.0.0.5:443"),
+			Range: event.PortRange{Low: 40000, High: 40004},
+		},
+		Capacity: 4, Poisoned: 1, PoisonKnown: true,
 		InUse: 3, TimeWait: 2, Reusable: 1, HeadroomLow: 1, UsedHigh: 0.75, Cliff: aggregate.CliffAhead,
 		Life: aggregate.Spread{P50: time.Second, P95: 2 * time.Second}, ClosesFirst: 0.5,
 		Forecast: aggregate.Forecast{

@@ -1,0 +1,122 @@
+package aggregate
+
+import (
+	"time"
+
+	"github.com/portwatch/portwatch/internal/event"
+)
+
+// sightEvery spaces the looks at who holds what is refused, per pool and per
+// remembered failure: a program may ask a million times a second.
+const sightEvery = event.Time(time.Second)
+
+// Sight is who held what was asked for, at a moment at which it was refused.
+type Sight struct {
+	At event.Time
+	// Pool is that in which no port was left; nil if a port was asked for.
+	Pool *PoolKey
+	// Of the pool, at that moment. Poisoned means nothing unless PoisonKnown.
+	Capacity, Poisoned, InUse, TimeWait, Headroom int
+	PoisonKnown                                   bool
+	// Holders are ranked: the first eight, and the rest as one.
+	Holders []Holder
+	// Poisoners are those because of whom connect() skips ports of the pool,
+	// ranked in the same way.
+	Poisoners []Holder
+}
+
+// look remembers who holds what a failure of the log was about. home is the
+// pool that had none left, plus one.
+func (l *Ledger) look(i, home uint32, f *event.Failure) {
+	entry := l.failures.at(i)
+	if entry.sight != nil && l.now < entry.sight.At+sightEvery {
+		return
+	}
+	switch {
+	case f.Folded:
+	case home != 0:
+		entry.sight = l.sightOfPool(home - 1)
+	case f.Reason == event.ReasonPortHeld || f.Reason == event.ReasonTupleTaken:
+		entry.sight = l.sightOfPort(f)
+	}
+}
+
+// sightOfPool is shared by all failures of a second in the pool; nil while its
+// range is not known.
+func (l *Ledger) sightOfPool(i uint32) *Sight {
+	p := l.pools.at(i)
+	sp := l.pools.spans.at(p.span)
+	if p.course == nil || sp.effective.IsZero() {
+		return nil
+	}
+	if last := p.course.sight; last != nil && l.now < last.At+sightEvery {
+		return last
+	}
+	key := l.keyOfPool(p)
+	s := &Sight{
+		At: l.now, Pool: &key, Capacity: int(p.open(sp)), InUse: int(p.counts.inUse), TimeWait: int(p.counts.timeWait),
+		Headroom: int(p.open(sp) - p.taken()), Holders: l.holdersOfPool(i),
+		PoisonKnown: l.start.Poison != event.PoisonUnknown,
+	}
+	if p.request == RequestConnect {
+		s.Poisoned, s.Poisoners = int(sp.lost), l.poisonersIn(sp)
+	}
+	p.course.sight = s
+	l.settle(p)
+	l.lookAtPeak(i)
+	return s
+}
+
+// sightOfPort looks at one port; without holders if nobody is known to have it.
+func (l *Ledger) sightOfPort(f *event.Failure) *Sight {
+	s := &Sight{At: l.now, Holders: []Holder{}}
+	ns, known := l.namespaces.byInode[f.NetNS]
+	if !known || !f.Local.IsValid() {
+		return s
+	}
+	i, known := l.buckets.byKey[bucketKeyOf(ns, f.Protocol, f.Local.Port())]
+	if !known {
+		return s
+	}
+	remote := endpointOf(f.Remote)
+	want := placeOf(endpointOf(f.Local), f.Family, f.Device, false)
+	asker := f.Owner.ID()
+	s.Holders = l.holdersOfPort(l.buckets.at(i), &want, func(ls *lease) bool {
+		switch {
+		case f.Reason == event.ReasonTupleTaken:
+			return ls.remote == remote
+		case f.Operation == event.OperationListen && ls.state == event.StateBound:
+			// The socket that was to listen has the port itself.
+			return l.owners.at(l.accounts.at(ls.account).owner).info.ID != asker
+		}
+		return true
+	})
+	return s
+}
+
+// current is the sight with what is known of its owners by now.
+func (l *Ledger) current(s *Sight) *Sight {
+	if s == nil {
+		return nil
+	}
+	now := *s
+	now.Holders, now.Poisoners = l.renamed(s.Holders), l.renamed(s.Poisoners)
+	return &now
+}
+
+func (l *Ledger) renamed(holders []Holder) []Holder {
+	if holders == nil {
+		return nil
+	}
+	named := make([]Holder, len(holders))
+	for i, h := range holders {
+		named[i] = h
+		if h.Owner == nil {
+			continue
+		}
+		if owner, known := l.owners.byID[h.Owner.ID]; known {
+			named[i].Owner = l.publish(owner)
+		}
+	}
+	return named
+}
