@@ -181,21 +181,6 @@ func (v *blameView) location() *time.Location {
 // refused, or held what was wanted.
 func (f *filter) blamed() aggregate.Selection {
 	return aggregate.Selection{Pool: f.pool, Failure: func(e *aggregate.Failure) bool {
-		return f.namespace(e.NetNS, e.NetNSName) && f.kind(e.Protocol, e.Family) && (f.owner(e.Owner) || f.held(e.Sight))
+		return f.namespace(e.NetNS, e.NetNSName) && f.kind(e.Protocol, e.Family) && (f.owner(e.Owner) || e.Sight.HeldBy(f.owner))
 	}}
-}
-
-// held reports whether a chosen owner is among the holders.
-func (f *filter) held(s *aggregate.Sight) bool {
-	if s == nil {
-		return false
-	}
-	for _, all := range [][]aggregate.Holder{s.Holders, s.Poisoners} {
-		for i := range all {
-			if all[i].Owner != nil && f.owner(all[i].Owner) {
-				return true
-			}
-		}
-	}
-	return false
 }

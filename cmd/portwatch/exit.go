@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/portwatch/portwatch/internal/launch"
 	"github.com/portwatch/portwatch/internal/output/fields"
 )
 
@@ -80,6 +81,12 @@ func diagnose(err error) fields.ErrorReport {
 			report.ExitCode, report.Hint = c.code, c.hint
 			break
 		}
+	}
+	if errors.Is(err, errWrapper) {
+		report.ExitCode = exitWrapper
+	}
+	if failed, ok := errors.AsType[*launch.StartError](err); ok {
+		report.ExitCode, report.Hint = failed.ExitCode(), "portwatch run --help"
 	}
 	if usage, ok := errors.AsType[*usageError](err); ok {
 		report.Hint = usage.hint()

@@ -24,7 +24,8 @@ const liveCommand = "portwatch-live"
 func TestMain(m *testing.M) {
 	tracertest.Play()
 	testscript.Main(m, map[string]func(){
-		liveCommand: main,
+		liveCommand:  main,
+		eaterCommand: eatPorts,
 		"portwatch": func() {
 			k, err := scriptedKernel(os.Getenv("SCENARIO"))
 			if err != nil {

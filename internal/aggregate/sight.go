@@ -25,6 +25,22 @@ type Sight struct {
 	Poisoners []Holder
 }
 
+// HeldBy reports whether one of the holders, or of the poisoners, is wanted; those
+// that stand for several owners are not asked. False without a sight.
+func (s *Sight) HeldBy(wanted func(*OwnerInfo) bool) bool {
+	if s == nil {
+		return false
+	}
+	for _, all := range [][]Holder{s.Holders, s.Poisoners} {
+		for i := range all {
+			if all[i].Owner != nil && wanted(all[i].Owner) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // look remembers who holds what a failure of the log was about. home is the
 // pool that had none left, plus one.
 func (l *Ledger) look(i, home uint32, f *event.Failure) {

@@ -53,6 +53,20 @@ func (e *StartError) ExitCode() int {
 	return ExitNotExecutable
 }
 
+// Find looks for the program as Start does, without starting it. A failure is a
+// *StartError.
+func Find(program string) error {
+	_, err := find(program)
+	return err
+}
+
+func find(program string) (path string, err error) {
+	if path, err = exec.LookPath(program); err != nil {
+		return "", &StartError{program, bare(err)}
+	}
+	return path, nil
+}
+
 // Process is a command that runs.
 type Process struct {
 	cmd     *exec.Cmd
@@ -63,9 +77,9 @@ type Process struct {
 // does not end by the signals that end programs: they are the command's.
 // A failure is a *StartError.
 func Start(c Command) (*Process, error) {
-	path, err := exec.LookPath(c.Argv[0])
+	path, err := find(c.Argv[0])
 	if err != nil {
-		return nil, &StartError{c.Argv[0], bare(err)}
+		return nil, err
 	}
 	cmd := &exec.Cmd{
 		Path: path, Args: c.Argv, Env: c.As.environ(os.Environ()), Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,

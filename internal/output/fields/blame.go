@@ -13,33 +13,35 @@ type (
 
 // Blame is the document portwatch.blame/1.
 var Blame = newDocument("portwatch.blame/1", "Who holds the ports, who was refused, and what helps.",
-	answering(BlameSummary), Object[blame]{
-		one("allocations", "allocations", "Ports that the kernel gave while it was watched.", Integer,
-			func(c *Context, b *blame) Value { return ofRequests(c, Count(b.Allocations)) }),
-		one("attempts", "attempts", "These, and the requests that were refused for want of ports.", Integer,
-			func(c *Context, b *blame) Value { return ofRequests(c, Count(b.Attempts)) }),
-		one("peak_time", "", "When the tightest pool was at its worst.", Time, func(_ *Context, b *blame) Value {
+	answering(BlameSummary), blameFields)
+
+var blameFields = Object[blame]{
+	one("allocations", "allocations", "Ports that the kernel gave while it was watched.", Integer,
+		func(c *Context, b *blame) Value { return ofRequests(c, Count(b.Allocations)) }),
+	one("attempts", "attempts", "These, and the requests that were refused for want of ports.", Integer,
+		func(c *Context, b *blame) Value { return ofRequests(c, Count(b.Attempts)) }),
+	one("peak_time", "", "When the tightest pool was at its worst.", Time, func(_ *Context, b *blame) Value {
+		if b.Peak == nil {
+			return Value{}
+		}
+		return Moment(b.Peak.At)
+	}),
+	nest("peak", "The tightest pool at that moment, as far as it was looked at: once a second while it refuses, else every 6 s.", pool,
+		func(b *blame) *poolRow {
 			if b.Peak == nil {
-				return Value{}
+				return nil
 			}
-			return Moment(b.Peak.At)
+			return &b.Peak.Pool
 		}),
-		nest("peak", "The tightest pool at that moment, as far as it was looked at: once a second while it refuses, else every 6 s.", pool,
-			func(b *blame) *poolRow {
-				if b.Peak == nil {
-					return nil
-				}
-				return &b.Peak.Pool
-			}),
-		rows("culprits", "Who holds ports of the tightest pools, or a port that was asked for.", culprit,
-			func(b *blame) ([]culpritRow, bool) { return b.Culprits, true }),
-		requestRows("victims", "Who was refused, the first in front.", victim,
-			func(b *blame) ([]victimRow, bool) { return b.Victims, true }),
-		requestRows("failures", "What was refused, newest first.", failure,
-			func(b *blame) ([]failureRow, bool) { return b.Refused, true }),
-		rows("pools", "The pools that were looked into, the tightest first.", pool,
-			func(b *blame) ([]poolRow, bool) { return b.Tight, true }),
-	})
+	rows("culprits", "Who holds ports of the tightest pools, or a port that was asked for.", culprit,
+		func(b *blame) ([]culpritRow, bool) { return b.Culprits, true }),
+	requestRows("victims", "Who was refused, the first in front.", victim,
+		func(b *blame) ([]victimRow, bool) { return b.Victims, true }),
+	requestRows("failures", "What was refused, newest first.", failure,
+		func(b *blame) ([]failureRow, bool) { return b.Refused, true }),
+	rows("pools", "The pools that were looked into, the tightest first.", pool,
+		func(b *blame) ([]poolRow, bool) { return b.Tight, true }),
+}
 
 // BlameSummary is the answer in one sentence, about what is shown.
 func BlameSummary(c *Context, b *blame) string {
@@ -67,6 +69,7 @@ var culprit = Object[culpritRow]{
 		return Port(p.Lease.Local)
 	}),
 	nest("owner", "Who holds them.", owner, func(p *culpritRow) *ownerInfo { return p.Owner }),
+	ownField(func(p *culpritRow) *ownerInfo { return p.Owner }),
 	one("ports", "ports", "Of the pool's ports in use, or of those who have the port.", Integer,
 		func(_ *Context, p *culpritRow) Value { return Count(uint64(p.Ports)) }),
 	one("time_wait", "ports", "Of those, in TIME_WAIT.", Integer, func(_ *Context, p *culpritRow) Value { return Count(uint64(p.TimeWait)) }),
@@ -129,7 +132,7 @@ var BlameSheet = SheetOf(append(Object[culpritRow]{
 
 // CulpritColumns are the table of culprits; wide has all of them, else a column
 // that says nothing is left out.
-func CulpritColumns(b *aggregate.Blame, wide bool) []Column[culpritRow] {
+func CulpritColumns(c *Context, b *aggregate.Blame, wide bool) []Column[culpritRow] {
 	all := []Column[culpritRow]{
 		{Header: "HELD BY", Value: func(_ *Context, p *culpritRow) Value { return processWord(p.Owner) }},
 		numbers("PORTS", culprit.Named("ports")),
@@ -144,6 +147,7 @@ func CulpritColumns(b *aggregate.Blame, wide bool) []Column[culpritRow] {
 		{Header: "PATTERN", Value: func(_ *Context, p *culpritRow) Value { return Text(pattern(p)) }},
 		{Header: "POOL", Value: func(_ *Context, p *culpritRow) Value { return heldWord(p) }},
 	}
+	all = withOwn(c, all, culprit.Named("of_command"))
 	poisons := func(p aggregate.Culprit) bool { return p.Poisoned > 0 }
 	if !wide && !slices.ContainsFunc(b.Culprits, poisons) {
 		all = slices.DeleteFunc(all, func(c Column[culpritRow]) bool { return c.Header == "POISONED" })

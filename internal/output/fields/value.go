@@ -19,6 +19,9 @@ type Context struct {
 	// Location is the reader's time zone for tables; nil means UTC. JSON and
 	// CSV are always UTC.
 	Location *time.Location
+	// Own tells the command that was run, and what it started, from others; nil
+	// if there is none, or if that is not known.
+	Own func(*aggregate.OwnerInfo) bool
 }
 
 type valueKind uint8

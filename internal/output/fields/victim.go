@@ -18,6 +18,7 @@ var victim = Object[victimRow]{
 			return Text(poolID(v.Pool))
 		}),
 	nest("owner", "Who was refused.", owner, func(v *victimRow) *ownerInfo { return v.Owner }),
+	ownField(func(v *victimRow) *ownerInfo { return v.Owner }),
 	one("failures", "failures", "How often.", Integer, func(_ *Context, v *victimRow) Value { return Count(v.Failures) }),
 	{
 		Name: "errnos", Meaning: "These by error; those whose error the mode cannot know as unknown.", Type: Nested, nested: byErrno{},
@@ -50,8 +51,8 @@ func (byErrno) leaves(string) []leaf[victimRow] {
 }
 
 // VictimColumns are the table of victims.
-func VictimColumns() []Column[victimRow] {
-	return []Column[victimRow]{
+func VictimColumns(c *Context) []Column[victimRow] {
+	return withOwn(c, []Column[victimRow]{
 		{Header: "REFUSED", Value: func(_ *Context, v *victimRow) Value { return processWord(v.Owner) }},
 		{Header: "TIMES", Right: true, Value: victim.Named("failures").value},
 		{Header: "FIRST", Value: victim.Named("first").value},
@@ -63,7 +64,7 @@ func VictimColumns() []Column[victimRow] {
 			}
 			return Text(poolWord(v.Pool))
 		}},
-	}
+	}, victim.Named("of_command"))
 }
 
 func errorWords(v *victimRow) Value {

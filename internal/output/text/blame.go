@@ -28,15 +28,20 @@ func AppendBlame(dst []byte, c *fields.Context, b *aggregate.Blame, o BlameOptio
 		o.Width = 0
 	}
 	dst = appendWrapped(dst, fields.BlameSummary(c, b), 0, 0, o.Width)
+	return appendBlameBody(dst, c, b, o)
+}
+
+// appendBlameBody appends what stands below the sentence.
+func appendBlameBody(dst []byte, c *fields.Context, b *aggregate.Blame, o BlameOptions) []byte {
 	dst = appendFirstMinute(dst, b.Snapshot)
 	if len(b.Culprits) > 0 {
 		dst = append(dst, '\n')
-		dst = Table[aggregate.Culprit]{Columns: fields.CulpritColumns(b, o.Wide), Width: o.Width, NoHeader: o.NoHeader}.Append(dst, c, b.Culprits)
+		dst = Table[aggregate.Culprit]{Columns: fields.CulpritColumns(c, b, o.Wide), Width: o.Width, NoHeader: o.NoHeader}.Append(dst, c, b.Culprits)
 	}
 	if len(b.Victims) > 0 && c.SeesRequests() {
 		dst = append(dst, '\n')
 		rows := TopOptions{Width: o.Width, Rows: shownVictims, NoHeader: o.NoHeader}
-		dst = appendRows(dst, c, rows, section[aggregate.Victim]{"who were refused", fields.VictimColumns(), b.Victims})
+		dst = appendRows(dst, c, rows, section[aggregate.Victim]{"who were refused", fields.VictimColumns(c), b.Victims})
 	}
 	dst = appendExplanations(dst, c, b.Refused, o.Width)
 	return appendRemedies(dst, c, b, o)

@@ -11,17 +11,20 @@ import (
 // AppendBlameMarkdown appends the answer for a ticket: the sentence first, then
 // tables.
 func AppendBlameMarkdown(dst []byte, c *fields.Context, b *aggregate.Blame) []byte {
-	dst = fmt.Appendf(dst, "**%s**\n", escapeMarkdown(fields.BlameSummary(c, b)))
+	return appendMarkdownBody(fmt.Appendf(dst, "**%s**\n", escapeMarkdown(fields.BlameSummary(c, b))), c, b)
+}
+
+func appendMarkdownBody(dst []byte, c *fields.Context, b *aggregate.Blame) []byte {
 	if ratio, ok := b.UnattributedRatio(); ok && ratio > 0 {
 		dst = fmt.Appendf(dst, "\n%s\n", attribution(b.Snapshot, ratio))
 	}
 	if len(b.Culprits) > 0 {
 		dst = append(dst, "\n### Who holds the ports\n\n"...)
-		dst = appendMarkdownTable(dst, c, fields.CulpritColumns(b, true), b.Culprits)
+		dst = appendMarkdownTable(dst, c, fields.CulpritColumns(c, b, true), b.Culprits)
 	}
 	if len(b.Victims) > 0 {
 		dst = append(dst, "\n### Who was refused\n\n"...)
-		dst = appendMarkdownTable(dst, c, fields.VictimColumns(), b.Victims[:min(shownVictims, len(b.Victims))])
+		dst = appendMarkdownTable(dst, c, fields.VictimColumns(c), b.Victims[:min(shownVictims, len(b.Victims))])
 		if more := len(b.Victims) - shownVictims; more > 0 {
 			dst = fmt.Appendf(dst, "\n%s more were refused.\n", thousands(uint64(more)))
 		}
