@@ -219,19 +219,29 @@ static __always_inline void on_connect_exit(long ret)
 		on_connect_end(sk, &args, ret);
 }
 
-/* A send that fails with EAGAIN and left the socket without a port found none;
- * one that has a port found its buffer full, which is not ours. */
+/*
+ * A send that fails with EAGAIN and left the socket without a port found none;
+ * one that has a port found its buffer full, which is not ours. One that fails
+ * before any cgroup program has been asked may have taken a port nonetheless.
+ */
 static __always_inline void on_send_exit(long ret)
 {
 	struct refusal f;
 	struct args args;
 	struct sock *sk;
+	__u64 cookie;
 
-	if (ret != -EAGAIN)
+	if (ret >= 0)
 		return;
 	read_args(&args);
 	sk = refused_sock(&args);
-	if (!sk || sock_protocol(sk, 0) != IPPROTO_UDP || PROBE(sk, skc_num) != 0)
+	if (!sk || sock_protocol(sk, 0) != IPPROTO_UDP)
+		return;
+	if (PROBE(sk, skc_num) != 0) {
+		cookie = sock_cookie(sk, 0);
+		return cookie && !find_lease(cookie) ? on_udp_send(sk, cookie) : (void)0;
+	}
+	if (ret != -EAGAIN)
 		return;
 	init_refusal(&f, sk, PW_SEND, ret);
 	refuse(&f);

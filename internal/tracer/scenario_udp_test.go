@@ -52,6 +52,24 @@ func TestLifeOfUDP(t *testing.T) {
 	}
 }
 
+// A send that fails before any cgroup program is asked has taken a port all the
+// same: the sender has it, not whom the socket is given to later.
+func TestFailedSendTakesAPort(t *testing.T) {
+	s := setStage(t)
+	sender, heir := s.actor("sender"), s.actor("heir")
+	c := sender.Socket(tracertest.UDP6)
+	want(s, "bind", c.Bind("[::1]:0"), 0)
+	want(s, "disconnect", c.Disconnect(), 0)
+	want(s, "send", c.SendTo(netip.MustParseAddrPort("[::ffff:127.0.0.1]:9")), syscall.ENETUNREACH)
+	port := c.Local().Port()
+	c.PassTo(heir)
+	s.settle()
+	want(s, "life", path(s.of(port)), "allocate:UNCONNECTED")
+	lease := s.of(port)[0].Lease
+	want(s, "owner", int(lease.Owner.PID), sender.PID)
+	want(s, "origin", lease.Origin, event.OriginAutobind)
+}
+
 // Scenario 4: UDP without a port left, by each of the three ways.
 func TestUDPExhaustion(t *testing.T) {
 	s := setStage(t)
