@@ -3,6 +3,7 @@ package docs
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,6 +12,9 @@ import (
 // log. Without one, near are the names that come closest, three at most.
 func Find(topic string) (page Page, near []string, found bool) {
 	pages, wanted := Pages(), normal(topic)
+	if number, err := strconv.Atoi(wanted); err == nil {
+		wanted = "errno " + strconv.Itoa(number)
+	}
 	longest := 0
 	for _, p := range pages {
 		for _, known := range append([]string{p.Name}, p.Topics...) {
