@@ -183,5 +183,15 @@ func (f *filter) pool(p *aggregate.Pool) bool {
 	if !f.namespace(p.NetNS, p.NetNSName) || !f.kind(p.Protocol, p.Family) || f.onlyFails && p.Total.Refusals == 0 {
 		return false
 	}
-	return slices.ContainsFunc(p.Owners, func(o aggregate.PoolOwner) bool { return f.owner(o.Owner) })
+	return f.anybody() || slices.ContainsFunc(p.Owners, func(o aggregate.PoolOwner) bool { return f.owner(o.Owner) })
+}
+
+// anybody reports whether no owner is chosen.
+func (f *filter) anybody() bool {
+	for _, words := range [][]string{f.pids, f.comms, f.cgroups, f.units, f.containers, f.pods} {
+		if len(words) > 0 {
+			return false
+		}
+	}
+	return true
 }

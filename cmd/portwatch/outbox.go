@@ -64,15 +64,30 @@ func (o *outbox) flush(ctx context.Context) error {
 		return nil
 	}
 	select {
+	case <-o.broken:
+		return o.err
+	default:
+	}
+	select {
+	case next := <-o.empty: // there is room: the last words go out though ctx is done
+		o.hand(next)
+		return nil
+	default:
+	}
+	select {
 	case next := <-o.empty:
-		o.full <- o.current
-		o.current = next
+		o.hand(next)
 		return nil
 	case <-o.broken:
 		return o.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (o *outbox) hand(next *bytes.Buffer) {
+	o.full <- o.current
+	o.current = next
 }
 
 // lastWords is how long a reader that hangs may hold up the end once ctx is

@@ -31,6 +31,10 @@ type view interface {
 	frame(*aggregate.Snapshot) error
 }
 
+// ender is a view that has something to say when the stream has ended, however
+// that came.
+type ender interface{ end() error }
+
 // pipeline moves events from a source through the ledger to a view. Frames
 // follow event time, of which every source brings a tick at least once a
 // second, so that a recording and a live kernel print alike.
@@ -143,6 +147,9 @@ func (a *app) observe(ctx context.Context, o watchOptions, p *pipeline) (*fields
 	p.source, p.ledger = source, aggregate.New(aggregate.Options{MaxLeases: 2 * o.MaxLeases})
 	p.search, p.log = search{always: o.SearchTime}, o.Logger
 	err = p.run(ctx)
+	if v, able := p.view.(ender); able && err == nil {
+		err = v.end()
+	}
 	last := p.ledger.Snapshot(p.now)
 	spent := source.cost().report(last, residentBytes())
 	// Detach first: a reader of stdout that hangs must not keep programs in

@@ -16,7 +16,7 @@ const (
 	// blamedOwners is how many culprits a pool has at most.
 	blamedOwners = 5
 	// blamedPorts is how many held ports that were asked for are looked into.
-	blamedPorts = 8
+	blamedPorts = 4
 )
 
 // Blame is who holds the ports, who was refused, and what helps.
@@ -27,7 +27,7 @@ type Blame struct {
 	// Peak is the tightest pool at its worst moment; nil without a pool.
 	Peak     *Peak
 	Culprits []Culprit // of the tightest pool first
-	Victims  []Victim  // the first refused first
+	Victims  []Victim  // who wanted ports of a pool first, then by the first refusal
 	// Refused are the failures that are spoken of, newest first.
 	Refused []Failure
 	// Tight are the pools that were looked into.
@@ -169,8 +169,8 @@ func (l *Ledger) culpritsOfPorts(refused []Failure) []Culprit {
 			continue
 		}
 		h := f.Sight.Holders[0]
-		if h.Lease == nil || seen[h.Lease.ID] {
-			continue
+		if h.Lease == nil || seen[h.Lease.ID] || h.Owner.ID == f.Owner.ID {
+			continue // nobody stands in his own way for others to mend
 		}
 		seen[h.Lease.ID] = true
 		all = append(all, Culprit{Holder: h, Since: h.Lease.ID.Born, Diagnoses: []Diagnosis{}, Remedies: l.portRemedies(f, &h)})

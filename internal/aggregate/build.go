@@ -51,7 +51,7 @@ func (l *Ledger) meta(at event.Time) Meta {
 	m := Meta{
 		At: at, From: l.from, Clock: l.clock, Start: l.start, Window: window(l.from, at),
 		Complete: l.complete, Losses: slices.Clone(l.losses), Counters: l.counters,
-		Leases: len(l.index), Refused: l.refused,
+		Leases: len(l.index), Refused: l.refused, UnattributedWaits: l.unknown.leases,
 	}
 	m.RecentEvents, _ = l.events.sum(at)
 	m.AttributionAt, _ = l.lastUnknownExpiry()

@@ -102,7 +102,7 @@ func (e *Effect) UsedRatio() float64 {
 // risk orders remedies that take effect equally soon: what is undone at once and
 // hurts nobody comes first.
 var risk = map[RemedyID]int{
-	TCPTWReuse: 1, BindAddressNoPort: 2, MoreSourceAddresses: 3, MoreDestinations: 4, WidenRange: 5, CloseLeak: 6,
+	TCPTWReuse: 1, WidenRange: 2, BindAddressNoPort: 3, MoreSourceAddresses: 4, MoreDestinations: 5, CloseLeak: 6,
 	Wait: 7, ReuseConnections: 8, PeerClosesFirst: 9, ReservePort: 10, StopProcess: 11,
 }
 

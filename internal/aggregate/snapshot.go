@@ -38,6 +38,9 @@ type Meta struct {
 	RecentEvents uint64
 	// Leases is the number of leases, Unattributed that of the unknown owner.
 	Leases, Unattributed int
+	// UnattributedWaits is how many of those are in TIME_WAIT: they go by
+	// themselves, and attribution is complete then.
+	UnattributedWaits int
 	// AttributionAt is when the last TIME_WAIT without an owner expires; 0 if
 	// there is none or an expiry is not known.
 	AttributionAt event.Time

@@ -6,6 +6,21 @@ import "github.com/portwatch/portwatch/internal/aggregate"
 // All of it comes from the events, none from the process that prints, so that
 // live and recorded documents agree.
 func envelope[T any]() Object[T] {
+	return summarized(func(*Context, *T) Value { return Value{} })
+}
+
+// answering is the envelope of a document that answers in a sentence, too. Its
+// times are in UTC, whoever reads it.
+func answering[T any](answer func(*Context, *T) string) Object[T] {
+	return summarized(func(c *Context, v *T) Value {
+		if c == nil || c.Meta == nil {
+			return Value{}
+		}
+		return Text(answer(&Context{Meta: c.Meta}, v))
+	})
+}
+
+func summarized[T any](summary func(*Context, *T) Value) Object[T] {
 	meta := func(get func(*aggregate.Meta) Value) func(*Context, *T) Value {
 		return func(c *Context, _ *T) Value {
 			if c == nil || c.Meta == nil {
@@ -14,7 +29,8 @@ func envelope[T any]() Object[T] {
 			return get(c.Meta)
 		}
 	}
-	return append(streamFields[T](meta), healthFields[T](meta)...)
+	return append(append(streamFields[T](meta), healthFields[T](meta)...),
+		one("summary", "", "The answer in one sentence, or a few.", String, summary))
 }
 
 func streamFields[T any](meta func(func(*aggregate.Meta) Value) func(*Context, *T) Value) Object[T] {
@@ -89,7 +105,5 @@ func healthFields[T any](meta func(func(*aggregate.Meta) Value) func(*Context, *
 			return c.Meta.Start.Unavailable
 		}),
 		level,
-		one("summary", "", "The answer in one sentence.", String,
-			meta(func(*aggregate.Meta) Value { return Value{} })),
 	}
 }

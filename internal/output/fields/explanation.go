@@ -182,3 +182,16 @@ func ofThings(n int, thing string) string {
 	}
 	return grouped(n) + " " + thing + "s"
 }
+
+// FailureSentence is a failure for people: when, how often, and why.
+func FailureSentence(c *Context, f *aggregate.Failure) string {
+	words := ""
+	if wall, known := c.wall(Moment(f.Last)); known {
+		words = wall.In(c.location()).Format("15:04:05 ")
+	}
+	words += explanation(c, f)
+	if f.Count > 1 {
+		words = strings.TrimSuffix(words, ".") + fmt.Sprintf(" (%s times).", grouped(int(f.Count)))
+	}
+	return words
+}

@@ -5,7 +5,7 @@ import "github.com/portwatch/portwatch/internal/aggregate"
 type snapshot = aggregate.Snapshot
 
 // Top is the document portwatch.top/1: one frame of the live view.
-var Top = newDocument("portwatch.top/1", "One frame of portwatch top.", envelope[snapshot](), Object[snapshot]{
+var Top = newDocument("portwatch.top/1", "One frame of portwatch top.", answering(Summary), Object[snapshot]{
 	rows("lost", "What did not reach the stream, by kind.", lossRow,
 		func(s *snapshot) ([]loss, bool) { return s.Losses, true }),
 	nest("ledger", "The ledger's totals since the start.", ledgerCounters,

@@ -24,6 +24,7 @@ type schema struct {
 	Format      string            `json:"format"`
 	Pattern     string            `json:"pattern"`
 	Properties  map[string]schema `json:"properties"`
+	Additional  *schema           `json:"additionalProperties"`
 	Required    []string          `json:"required"`
 	Items       *schema           `json:"items"`
 }
@@ -120,6 +121,9 @@ func (s *schema) checkObject(path string, v map[string]any) error {
 	}
 	for key, value := range v {
 		property, ok := s.Properties[key]
+		if !ok && s.Additional != nil {
+			property, ok = *s.Additional, true
+		}
 		if !ok {
 			return fmt.Errorf("%s: key %s is not in the schema", path, key)
 		}

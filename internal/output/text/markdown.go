@@ -1,0 +1,83 @@
+package text
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/portwatch/portwatch/internal/aggregate"
+	"github.com/portwatch/portwatch/internal/output/fields"
+)
+
+// AppendBlameMarkdown appends the answer for a ticket: the sentence first, then
+// tables.
+func AppendBlameMarkdown(dst []byte, c *fields.Context, b *aggregate.Blame) []byte {
+	dst = fmt.Appendf(dst, "**%s**\n", escapeMarkdown(fields.BlameSummary(c, b)))
+	if ratio, ok := b.UnattributedRatio(); ok && ratio > 0 {
+		dst = fmt.Appendf(dst, "\n%s\n", attribution(b.Snapshot, ratio))
+	}
+	if len(b.Culprits) > 0 {
+		dst = append(dst, "\n### Who holds the ports\n\n"...)
+		dst = appendMarkdownTable(dst, c, fields.CulpritColumns(b, true), b.Culprits)
+	}
+	if len(b.Victims) > 0 {
+		dst = append(dst, "\n### Who was refused\n\n"...)
+		dst = appendMarkdownTable(dst, c, fields.VictimColumns(), b.Victims[:min(shownVictims, len(b.Victims))])
+		if more := len(b.Victims) - shownVictims; more > 0 {
+			dst = fmt.Appendf(dst, "\n%s more were refused.\n", thousands(uint64(more)))
+		}
+		for i := range min(shownFailures, len(b.Refused)) {
+			if i == 0 {
+				dst = append(dst, '\n')
+			}
+			dst = fmt.Appendf(dst, "- %s\n", escapeMarkdown(fields.FailureSentence(c, &b.Refused[i])))
+		}
+	}
+	return appendMarkdownRemedies(dst, c, b)
+}
+
+func appendMarkdownRemedies(dst []byte, c *fields.Context, b *aggregate.Blame) []byte {
+	all := fields.Remedies(b)
+	if len(all) == 0 {
+		return dst
+	}
+	dst = append(dst, "\n### What helps, each by itself\n\n"...)
+	dst = appendMarkdownTable(dst, c, fields.RemedyColumns(), all)
+	for i := range min(shownRemedies, len(all)) {
+		dst = fmt.Appendf(dst, "\n%d. %s\n", i+1, escapeMarkdown(fields.RemedySentence(&all[i])))
+		if commands := fields.RemedyCommands(&all[i]); len(commands) > 0 {
+			dst = fmt.Appendf(dst, "\n   ```sh\n   %s\n   ```\n", strings.Join(commands, "\n   "))
+		}
+	}
+	return dst
+}
+
+// appendMarkdownTable appends a table as GitHub reads it.
+func appendMarkdownTable[T any](dst []byte, c *fields.Context, columns []fields.Column[T], rows []T) []byte {
+	dst = append(dst, '|')
+	for i := range columns {
+		dst = fmt.Appendf(dst, " %s |", columns[i].Header)
+	}
+	dst = append(dst, "\n|"...)
+	for i := range columns {
+		if columns[i].Right {
+			dst = append(dst, " ---: |"...)
+		} else {
+			dst = append(dst, " --- |"...)
+		}
+	}
+	dst = append(dst, '\n')
+	for r := range rows {
+		dst = append(dst, '|')
+		for i := range columns {
+			dst = fmt.Appendf(dst, " %s |", escapeMarkdown(string(columns[i].Value(c, &rows[r]).AppendText(nil, c))))
+		}
+		dst = append(dst, '\n')
+	}
+	return dst
+}
+
+// escapeMarkdown keeps names from being read as marks. Marks of our own, for
+// names in a sentence, stay.
+func escapeMarkdown(s string) string {
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;", "[", `\[`, "]", `\]`).Replace(s)
+}
