@@ -72,16 +72,23 @@ func (h *hook) onFunction() bool { return h.on == onEntry || h.on == onExit }
 func (h *hook) attach(prog *ebpf.Program, cgroup string, events tracefs) ([]link.Link, error) {
 	switch h.on {
 	case onTracepoint, onEntry, onExit:
-		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-		return []link.Link{l}, err
+		return alone(link.AttachTracing(link.TracingOptions{Program: prog}))
 	case onCgroup:
 		if cgroup == "" {
 			return nil, fmt.Errorf("no cgroup2 hierarchy: %w", ErrUnsupported)
 		}
-		l, err := link.AttachCgroup(link.CgroupOptions{Path: cgroup, Attach: attachTypes[h.program], Program: prog})
-		return []link.Link{l}, err
+		return alone(link.AttachCgroup(link.CgroupOptions{Path: cgroup, Attach: attachTypes[h.program], Program: prog}))
 	}
 	return h.attachSyscalls(prog, events)
+}
+
+// alone is the list of one link, and of none if it was refused: what is listed
+// is closed at the end.
+func alone(l link.Link, err error) ([]link.Link, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []link.Link{l}, nil
 }
 
 func (h *hook) attachSyscalls(prog *ebpf.Program, events tracefs) ([]link.Link, error) {
