@@ -137,13 +137,17 @@ func (l *Ledger) namespaceRows(at event.Time) []Namespace {
 }
 
 func namespaceRow(ns *namespace) Namespace {
-	row := Namespace{NetNS: ns.inode, Cookie: ns.cookie, Name: ns.name}
+	row := Namespace{
+		NetNS: ns.inode, Cookie: ns.cookie, Name: ns.name,
+		Poisoned: ns.poisoned, Accepted: ns.accepted[0], AcceptedWaits: ns.accepted[1],
+	}
 	row.TCP.DistinctPorts, row.TCP.InRange = ns.tcp.distinct, -1
 	row.UDP.DistinctPorts, row.UDP.InRange = ns.udp.distinct, -1
 	if ns.limited {
 		limits := ns.limits
 		row.Limits = &limits
 		row.TCP.InRange, row.UDP.InRange = ns.tcp.inRange, ns.udp.inRange
+		row.TCP.Taken, row.UDP.Taken = ns.tcp.taken, ns.udp.taken
 	}
 	return row
 }
