@@ -91,8 +91,13 @@ func (l *Ledger) Blame(at event.Time, sel Selection) *Blame {
 	return b
 }
 
-// tightest are the pools that are looked into: those of the refusals, and those
-// past a warning; if there are none, the tightest of all that have ports in use.
+// poisonedMuch is the part of a range that is poisoned from which on a pool is
+// looked into though it is not tight: its capacity has shrunk.
+const poisonedMuch = 0.1
+
+// tightest are the pools that are looked into: those of the refusals, those past
+// a warning, and of each namespace one of which much is poisoned; if there are
+// none, the tightest of all that have ports in use.
 func tightest(pools []Pool, chosen func(*Pool) bool, refused []Failure) []Pool {
 	asked := map[PoolKey]bool{}
 	for i := range refused {
@@ -100,15 +105,17 @@ func tightest(pools []Pool, chosen func(*Pool) bool, refused []Failure) []Pool {
 			asked[unnamed(s.Pool)] = true
 		}
 	}
+	poisoned := map[uint32]bool{}
 	var tight []Pool
 	var calm *Pool
 	for i := range pools {
 		p := &pools[i]
 		mine := chosen == nil || chosen(p)
-		urgent := p.Level() == "critical" || p.Level() == "warning"
+		shrunk := float64(p.Poisoned) >= poisonedMuch*float64(p.Capacity+p.Poisoned) && p.Poisoned > 0 && !poisoned[p.NetNS]
 		switch {
-		case asked[unnamed(&p.PoolKey)] || mine && urgent:
+		case asked[unnamed(&p.PoolKey)] || mine && (p.urgent() || shrunk):
 			tight = append(tight, *p)
+			poisoned[p.NetNS] = poisoned[p.NetNS] || shrunk
 		case mine && calm == nil && (p.InUse > 0 || p.Poisoned > 0):
 			calm = p
 		}
@@ -117,6 +124,11 @@ func tightest(pools []Pool, chosen func(*Pool) bool, refused []Failure) []Pool {
 		tight = append(tight, *calm)
 	}
 	return tight[:min(len(tight), blamedPools)]
+}
+
+func (p *Pool) urgent() bool {
+	level := p.Level()
+	return level == "critical" || level == "warning"
 }
 
 // unnamed is the key without what may be learned later.
