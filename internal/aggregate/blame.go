@@ -243,7 +243,7 @@ func victims(refused []Failure) []Victim {
 		all[at].add(f)
 	}
 	slices.SortStableFunc(all, func(a, b Victim) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), compareOwners(a.Owner.ID, b.Owner.ID))
+		return cmp.Or(compareBool(a.Pool == nil, b.Pool == nil), cmp.Compare(a.First, b.First), compareOwners(a.Owner.ID, b.Owner.ID))
 	})
 	return all
 }
