@@ -180,6 +180,9 @@ func (v *blameView) location() *time.Location {
 // blamed is the filter for blame: a failure is shown if somebody chosen was
 // refused, or held what was wanted.
 func (f *filter) blamed() aggregate.Selection {
+	if f.anybody() && len(f.netns) == 0 && f.tcp == f.udp && f.ipv4 == f.ipv6 && !f.onlyFails {
+		return aggregate.Selection{}
+	}
 	return aggregate.Selection{Pool: f.pool, Failure: func(e *aggregate.Failure) bool {
 		return f.namespace(e.NetNS, e.NetNSName) && f.kind(e.Protocol, e.Family) && (f.owner(e.Owner) || f.held(e.Sight))
 	}}

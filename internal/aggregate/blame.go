@@ -30,6 +30,8 @@ type Blame struct {
 	Victims  []Victim  // who wanted ports of a pool first, then by the first refusal
 	// Refused are the failures that are spoken of, newest first.
 	Refused []Failure
+	// Chosen says that a selection left some out.
+	Chosen bool
 	// Tight are the pools that were looked into.
 	Tight []Pool
 }
@@ -72,7 +74,7 @@ func (l *Ledger) Blame(at event.Time, sel Selection) *Blame {
 	s := l.Snapshot(at)
 	b := &Blame{Snapshot: s, Refused: s.Failures}
 	if sel.Failure != nil {
-		b.Refused = filter(s.Failures, sel.Failure)
+		b.Refused, b.Chosen = filter(s.Failures, sel.Failure), true
 	}
 	for i := range s.Namespaces {
 		n := &s.Namespaces[i]

@@ -48,6 +48,12 @@ func BlameSummary(c *Context, b *blame) string {
 	}
 	shown := *b.Snapshot
 	shown.Pools, shown.Failures = b.Tight, b.Refused
+	if b.Chosen {
+		shown.Counters.Failures = aggregate.ReasonCounts{}
+		for i := range b.Refused {
+			shown.Counters.Failures[b.Refused[i].Reason] += b.Refused[i].Count
+		}
+	}
 	return Summary(c, &shown)
 }
 
