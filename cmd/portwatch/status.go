@@ -191,7 +191,7 @@ func (v *statusView) format(c *fields.Context, s *aggregate.Snapshot) []byte {
 		return buf
 	}
 	if v.monitors() {
-		return []byte(v.verdict.line(fields.Summary(c, s)))
+		return []byte(v.limits.line(&v.verdict, fields.Summary(c, s)))
 	}
 	return text.AppendStatus(nil, c, s, text.TopOptions{
 		Width: v.width, Rows: v.flags.rows, Wide: v.flags.output.word == "wide", NoHeader: v.flags.noHeader,

@@ -163,7 +163,7 @@ func (t *thresholds) stateOf(p *aggregate.Pool) (state int, known bool) {
 }
 
 // line is the verdict as monitoring reads it.
-func (v *verdict) line(summary string) string {
+func (t *thresholds) line(v *verdict, summary string) string {
 	words := "PORTWATCH " + checkWords[v.state] + " - "
 	if v.why != "" {
 		words += v.why + ". "
@@ -172,5 +172,29 @@ func (v *verdict) line(summary string) string {
 	if v.pool == nil {
 		return strings.TrimSpace(words) + "\n"
 	}
-	return words + " | " + fields.Perfdata(v.pool) + "\n"
+	return words + " | " + fields.Perfdata(v.pool, t.perf()) + "\n"
+}
+
+// perf is how perfdata has the thresholds; a value of another unit is left out.
+func (t *thresholds) perf() fields.PerfThresholds {
+	p := fields.PerfThresholds{Used: ";" + t.warn.percent() + ";" + t.crit.percent()}
+	if t.warn.unit == ofHeadroom || t.crit.unit == ofHeadroom {
+		p.Headroom = ";" + t.warn.ports() + ";" + t.crit.ports()
+	}
+	return p
+}
+
+func (t *threshold) percent() string {
+	if t.unit != ofUsed {
+		return ""
+	}
+	return strconv.FormatFloat(100*t.value, 'f', -1, 64)
+}
+
+// ports is a range that alerts below its start.
+func (t *threshold) ports() string {
+	if t.unit != ofHeadroom {
+		return ""
+	}
+	return t.word + ":"
 }

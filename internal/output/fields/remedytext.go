@@ -21,7 +21,10 @@ func (r *remedyRow) text() string {
 	case aggregate.PeerClosesFirst:
 		return "let the far end close first: no TIME_WAIT stays here"
 	case aggregate.TCPTWReuse:
-		return fmt.Sprintf("let connect() take over ports in TIME_WAIT, %s now", areOf(r.Ports))
+		if r.Effect == nil {
+			return "let connect() take over ports in TIME_WAIT"
+		}
+		return fmt.Sprintf("let connect() take over ports in TIME_WAIT: %s of them now", grouped(r.Ports))
 	case aggregate.WidenRange:
 		return fmt.Sprintf("widen the range to %s: %s more", strings.ReplaceAll(r.Settings[0].Value, " ", "-"), grouped(r.Ports))
 	case aggregate.MoreSourceAddresses:

@@ -90,11 +90,15 @@ func NormalSearch(pools []aggregate.Pool) time.Duration {
 // PoolWord is what people call a pool: where it leads, or what asks for it where.
 func PoolWord(p *aggregate.Pool) string { return poolWord(&p.PoolKey) }
 
+// PerfThresholds are what monitoring is told of --warn and --crit beside the
+// figures: ";70;90" for percent of used_ratio, ";500:;100:" for headroom.
+type PerfThresholds struct{ Used, Headroom string }
+
 // Perfdata is the figures of a pool as monitoring reads them.
-func Perfdata(p *aggregate.Pool) string {
+func Perfdata(p *aggregate.Pool, t PerfThresholds) string {
 	var b strings.Builder
 	if ratio, known := p.UsedRatio(); known {
-		fmt.Fprintf(&b, "used=%.1f%% headroom=%d capacity=%d ", 100*ratio, max(p.Headroom(), 0), p.Capacity)
+		fmt.Fprintf(&b, "used=%.1f%%%s;0;100 headroom=%d%s capacity=%d ", 100*ratio, t.Used, max(p.Headroom(), 0), t.Headroom, p.Capacity)
 	}
 	fmt.Fprintf(&b, "in_use=%d time_wait=%d", p.InUse, p.TimeWait)
 	return b.String()
