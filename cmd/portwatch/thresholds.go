@@ -123,21 +123,9 @@ type verdict struct {
 
 // judge finds the worst pool with demand: without demand nobody would be refused.
 func (t *thresholds) judge(s *aggregate.Snapshot, seesRequests bool) verdict {
-	worst := verdict{state: checkOK}
-	unknown := ""
-	for i := range s.Pools {
-		p := &s.Pools[i]
-		if seesRequests && p.Minute.Attempts() == 0 || !seesRequests && p.InUse == 0 {
-			continue
-		}
-		state, known := t.stateOf(p)
-		if !known && unknown == "" {
-			unknown = fields.PoolWord(p) + ": what was asked for is not known of it"
-		}
-		if worst.pool == nil || state > worst.state {
-			worst = verdict{state: state, pool: p}
-		}
-	}
+	worst, unknown := t.worst(s.Pools, func(p *aggregate.Pool) bool {
+		return seesRequests && p.Minute.Attempts() > 0 || !seesRequests && p.InUse > 0
+	})
 	switch {
 	case worst.state != checkOK:
 	case !s.Complete:
@@ -148,6 +136,25 @@ func (t *thresholds) judge(s *aggregate.Snapshot, seesRequests bool) verdict {
 		worst.why = "nobody asks for ports"
 	}
 	return worst
+}
+
+// worst is the first of the worst pools that are asked, and why another one is
+// not known; "" if all are.
+func (t *thresholds) worst(pools []aggregate.Pool, asked func(*aggregate.Pool) bool) (worst verdict, unknown string) {
+	for i := range pools {
+		p := &pools[i]
+		if !asked(p) {
+			continue
+		}
+		state, known := t.stateOf(p)
+		if !known && unknown == "" {
+			unknown = fields.PoolWord(p) + ": what was asked for is not known of it"
+		}
+		if worst.pool == nil || state > worst.state {
+			worst = verdict{state: state, pool: p}
+		}
+	}
+	return worst, unknown
 }
 
 func (t *thresholds) stateOf(p *aggregate.Pool) (state int, known bool) {

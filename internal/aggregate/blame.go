@@ -101,36 +101,53 @@ const poisonedMuch = 0.1
 // a warning, and of each namespace one of which much is poisoned; if there are
 // none, the tightest of all that have ports in use.
 func tightest(pools []Pool, chosen func(*Pool) bool, refused []Failure) []Pool {
+	asked := poolsOf(refused)
+	shrunk := map[uint32]bool{} // namespaces of which such a pool is among the tight
+	mine := func(p *Pool) bool { return chosen == nil || chosen(p) }
+	var tight []Pool
+	for i := range pools {
+		p := &pools[i]
+		urgent := p.urgent() || p.shrunk() && !shrunk[p.NetNS]
+		if asked[unnamed(&p.PoolKey)] || urgent && mine(p) {
+			tight = append(tight, *p)
+			shrunk[p.NetNS] = shrunk[p.NetNS] || p.shrunk()
+		}
+	}
+	if len(tight) == 0 {
+		return calmest(pools, mine)
+	}
+	return tight[:min(len(tight), blamedPools)]
+}
+
+// calmest is the tightest pool that has ports in use, where none is tight.
+func calmest(pools []Pool, mine func(*Pool) bool) []Pool {
+	for i := range pools {
+		if p := &pools[i]; mine(p) && (p.InUse > 0 || p.Poisoned > 0) {
+			return []Pool{*p}
+		}
+	}
+	return nil
+}
+
+// poolsOf are the pools in which something was refused.
+func poolsOf(refused []Failure) map[PoolKey]bool {
 	asked := map[PoolKey]bool{}
 	for i := range refused {
 		if s := refused[i].Sight; s != nil && s.Pool != nil {
 			asked[unnamed(s.Pool)] = true
 		}
 	}
-	poisoned := map[uint32]bool{}
-	var tight []Pool
-	var calm *Pool
-	for i := range pools {
-		p := &pools[i]
-		mine := chosen == nil || chosen(p)
-		shrunk := float64(p.Poisoned) >= poisonedMuch*float64(p.Capacity+p.Poisoned) && p.Poisoned > 0 && !poisoned[p.NetNS]
-		switch {
-		case asked[unnamed(&p.PoolKey)] || mine && (p.urgent() || shrunk):
-			tight = append(tight, *p)
-			poisoned[p.NetNS] = poisoned[p.NetNS] || shrunk
-		case mine && calm == nil && (p.InUse > 0 || p.Poisoned > 0):
-			calm = p
-		}
-	}
-	if len(tight) == 0 && calm != nil {
-		tight = append(tight, *calm)
-	}
-	return tight[:min(len(tight), blamedPools)]
+	return asked
 }
 
 func (p *Pool) urgent() bool {
 	level := p.Level()
 	return level == "critical" || level == "warning"
+}
+
+// shrunk reports whether much of the pool's range is poisoned.
+func (p *Pool) shrunk() bool {
+	return p.Poisoned > 0 && float64(p.Poisoned) >= poisonedMuch*float64(p.Capacity+p.Poisoned)
 }
 
 // unnamed is the key without what may be learned later.

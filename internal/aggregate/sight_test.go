@@ -34,10 +34,9 @@ func refusedPort(t float64, op event.Operation, local string) event.Event {
 func holders(all []Holder) string {
 	var b strings.Builder
 	for _, h := range all {
-		switch {
-		case h.Owner == nil:
+		if h.Owner == nil {
 			fmt.Fprintf(&b, "rest of %d", h.Rest)
-		default:
+		} else {
 			b.WriteString(ownerName(h.Owner))
 		}
 		fmt.Fprintf(&b, " %d/%d/%d", h.Ports, h.TimeWait, h.Of)
@@ -110,7 +109,8 @@ func TestHoldersOfAPort(t *testing.T) {
 		},
 		{
 			"a bind() meets its own process's other socket",
-			[]event.Event{allocate(1, owned(bound(1, "10.0.0.1:40000"), victim))}, bind, "p200 1/0/1 BOUND",
+			[]event.Event{allocate(1, owned(bound(1, "10.0.0.1:40000"), victim))},
+			bind, "p200 1/0/1 BOUND",
 		},
 	}
 	for _, tt := range tests {

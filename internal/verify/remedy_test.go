@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -183,13 +184,8 @@ func TestRemedyBindAddressNoPort(t *testing.T) {
 func (r *room) diagnosed(a *tracertest.Actor, want aggregate.Diagnosis) bool {
 	r.Helper()
 	for _, c := range r.blame().Culprits {
-		if int(c.Owner.ID.PID) != a.PID {
-			continue
-		}
-		for _, d := range c.Diagnoses {
-			if d == want {
-				return true
-			}
+		if int(c.Owner.ID.PID) == a.PID && slices.Contains(c.Diagnoses, want) {
+			return true
 		}
 	}
 	return false

@@ -2,6 +2,7 @@ package fields
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 )
@@ -163,14 +164,11 @@ func CulpritColumns(b *aggregate.Blame, wide bool) []Column[culpritRow] {
 }
 
 func pattern(p *culpritRow) string {
-	words := ""
+	words := make([]string, len(p.Diagnoses))
 	for i, d := range p.Diagnoses {
-		if i > 0 {
-			words += ","
-		}
-		words += string(d)
+		words[i] = string(d)
 	}
-	return orWord(words, "no pattern")
+	return orWord(strings.Join(words, ","), "no pattern")
 }
 
 // heldWord is the pool, or the port.

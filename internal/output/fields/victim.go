@@ -2,6 +2,7 @@ package fields
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 )
@@ -67,14 +68,11 @@ func VictimColumns() []Column[victimRow] {
 }
 
 func errorWords(v *victimRow) Value {
-	words := ""
+	words := make([]string, len(v.Errnos))
 	for i, e := range v.Errnos {
-		if i > 0 {
-			words += ", "
-		}
-		words += orWord(e.Errno.String(), "not known")
+		words[i] = orWord(e.Errno.String(), "not known")
 	}
-	return Text(words)
+	return Text(strings.Join(words, ", "))
 }
 
 // processWord is an owner in a cell: name, pid, and that it has exited.
