@@ -30,8 +30,6 @@ type Blame struct {
 	Victims  []Victim  // who wanted ports of a pool first, then by the first refusal
 	// Refused are the failures that are spoken of, newest first.
 	Refused []Failure
-	// Chosen says that a selection left some out.
-	Chosen bool
 	// Tight are the pools that were looked into.
 	Tight []Pool
 }
@@ -74,7 +72,7 @@ func (l *Ledger) Blame(at event.Time, sel Selection) *Blame {
 	s := l.Snapshot(at)
 	b := &Blame{Snapshot: s, Refused: s.Failures}
 	if sel.Failure != nil {
-		b.Refused, b.Chosen = filter(s.Failures, sel.Failure), true
+		b.Refused = filter(s.Failures, sel.Failure)
 	}
 	for i := range s.Namespaces {
 		n := &s.Namespaces[i]
@@ -127,6 +125,14 @@ func calmest(pools []Pool, mine func(*Pool) bool) []Pool {
 		}
 	}
 	return nil
+}
+
+// Shown is the snapshot with what is spoken of only.
+func (b *Blame) Shown() *Snapshot {
+	shown := *b.Snapshot
+	shown.Pools = b.Tight
+	shown.refuse(b.Refused)
+	return &shown
 }
 
 // poolsOf are the pools in which something was refused.

@@ -34,7 +34,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 	s.Holdings = l.holdings(at)
 	s.Owners = foldOwners(s.Holdings)
 	s.Namespaces = l.namespaceRows(at)
-	s.Failures = l.failureRows()
+	s.Failures, s.Refusals = l.failureRows(), l.counters.Failures
 	s.Pools = l.poolRows(at)
 	s.Worst = worstOf(s.Pools)
 	l.cache = cached{snapshot: s, version: l.version}

@@ -201,3 +201,16 @@ func TestNoSight(t *testing.T) {
 		}
 	}
 }
+
+// A refusal that comes before all sockets are read says so.
+func TestSightBeforeAllSocketsAreRead(t *testing.T) {
+	l := stream(event.PoisonWhileBound, begin(1), refusedConnect(2, 1), holds(1, conn(40000)), end(3))
+	if l.Snapshot(0).Failures[0].Sight.Complete {
+		t.Error("complete before the end of the first walk")
+	}
+	again := refusedConnect(4, 1)
+	l.Apply(&again)
+	if s := l.Snapshot(0).Failures[0].Sight; !s.Complete || s.InUse != 1 {
+		t.Errorf("sight = %+v, want a complete one", s)
+	}
+}

@@ -17,6 +17,8 @@ type Snapshot struct {
 	Holdings   []Holding   // by owner, namespace, protocol, family; Owners are sums of these
 	Failures   []Failure   // newest first
 	Pools      []Pool      // tightest first, see comparePools
+	// Refusals count what Failures speak of, and what is forgotten of it.
+	Refusals ReasonCounts
 }
 
 // Meta is what every document says about itself.

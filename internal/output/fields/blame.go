@@ -47,15 +47,7 @@ func BlameSummary(c *Context, b *blame) string {
 	if b.Snapshot == nil {
 		return ""
 	}
-	shown := *b.Snapshot
-	shown.Pools, shown.Failures = b.Tight, b.Refused
-	if b.Chosen {
-		shown.Counters.Failures = aggregate.ReasonCounts{}
-		for i := range b.Refused {
-			shown.Counters.Failures[b.Refused[i].Reason] += b.Refused[i].Count
-		}
-	}
-	return Summary(c, &shown)
+	return Summary(c, b.Shown())
 }
 
 // culprit is who holds ports that others want.

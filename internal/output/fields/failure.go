@@ -61,6 +61,9 @@ func holdersAt(f *failureRow) ([]held, bool) {
 	if f.Sight.Pool == nil && len(f.Sight.Holders) == 0 {
 		return nil, false
 	}
+	if f.Sight.Pool != nil && f.Sight.Headroom > 0 && !f.Sight.Complete {
+		return nil, false
+	}
 	all := make([]held, len(f.Sight.Holders))
 	for i := range f.Sight.Holders {
 		all[i] = held{Holder: f.Sight.Holders[i], at: f.Sight.At}
