@@ -33,7 +33,9 @@ func TestExplanation(t *testing.T) {
 		Pool: pool, Capacity: 0, Poisoned: 50, PoisonKnown: true, Holders: []aggregate.Holder{},
 		Poisoners: []aggregate.Holder{{Owner: actor(2, "b"), Ports: 50, Of: 50}},
 	}
-	on := func(all ...aggregate.Holder) *aggregate.Sight { return &aggregate.Sight{At: 60e9, Complete: true, Holders: all} }
+	on := func(all ...aggregate.Holder) *aggregate.Sight {
+		return &aggregate.Sight{At: 60e9, Complete: true, Holders: all}
+	}
 	tests := []struct {
 		name   string
 		reason event.Reason
