@@ -283,7 +283,7 @@ func TestLiveBlameNamesTheHolder(t *testing.T) {
 	s.says(a.Summary, "No request was refused for want of ports", "4 requests were refused for other reasons")
 }
 
-// Scenario 3: bind(0) until nothing is left.
+// Scenario 3: bind(0) until there is no headroom.
 func TestLiveBlameOfBind(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

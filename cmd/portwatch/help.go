@@ -10,7 +10,7 @@ import (
 // The help opens with what people come with, at three in the morning.
 const questions = `portwatch: who takes, keeps and is refused local ports
 
-  How many ports are left?              portwatch status
+  How many more ports can I get?        portwatch status
   Who took them, and what helps?        portwatch blame
   Who keeps them from process 977?      portwatch blame -p 977
   Who holds the ports right now?        portwatch top --batch -n 1

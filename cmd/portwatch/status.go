@@ -13,8 +13,8 @@ import (
 	"github.com/portwatch/portwatch/internal/output/text"
 )
 
-const statusLong = `Says how many ports are left: of the tightest pools, and for bind(0) in each
-namespace; and how many come back in 10, 30 and 60 s. A pool is what one kind of
+const statusLong = `Says the headroom of the tightest pools, and that of bind(0) in each namespace:
+how many further requests succeed; and how many ports come back in 10, 30, 60 s. A pool is what one kind of
 request draws from: for connect() one per local address and far end, because a
 port serves many destinations.
 
@@ -28,7 +28,7 @@ CRITICAL or UNKNOWN with figures behind |, and exit code 0, 1, 2 or 3, about the
 worst pool that somebody asks for ports. A threshold is a percentage of used_ratio
 (70%), ports of headroom (500), or a time until the pool runs dry (5m, with --for).`
 
-const statusExample = `  portwatch status                        how many ports are left?
+const statusExample = `  portwatch status                        how many more ports can I get?
   portwatch status --for 15s              with rates, owners and forecast
   portwatch status --warn 70% --crit 90%  for monitoring: exit code 0, 1, 2 or 3`
 
@@ -53,7 +53,7 @@ type statusFlags struct {
 func newStatusCommand(a *app) *cobra.Command {
 	f := &statusFlags{watch: newWatchFlags(), filter: &filterFlags{}, output: newChoice("table", "wide", "json", "csv")}
 	cmd := &cobra.Command{
-		Use: "status", Short: "how many ports are left, and when more come back", Long: statusLong, Example: statusExample,
+		Use: "status", Short: "the headroom of each pool, and when ports come back", Long: statusLong, Example: statusExample,
 		GroupID: groupLook, Args: noArgs,
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runStatus(cmd, a, f) }

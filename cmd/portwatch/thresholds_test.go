@@ -40,7 +40,7 @@ func TestThresholds(t *testing.T) {
 		{"without demand nobody is refused", "70%", "90%", []aggregate.Pool{idle}, checkOK},
 		{"below the ports", "500", "", []aggregate.Pool{asked(0.6, 499, level)}, checkWarning},
 		{"at the ports", "500", "", []aggregate.Pool{asked(0.6, 500, level)}, checkOK},
-		{"none left", "", "1", []aggregate.Pool{asked(1, 0, level)}, checkCritical},
+		{"no headroom", "", "1", []aggregate.Pool{asked(1, 0, level)}, checkCritical},
 		{"dry in time", "5m", "1m", []aggregate.Pool{asked(0.6, 500, dryIn(5*time.Minute))}, checkWarning},
 		{"dry later", "5m", "1m", []aggregate.Pool{asked(0.6, 500, dryIn(5*time.Minute+1))}, checkOK},
 		{"dry soon", "5m", "1m", []aggregate.Pool{asked(0.6, 500, dryIn(time.Minute))}, checkCritical},

@@ -241,7 +241,7 @@ func TestPeak(t *testing.T) {
 	}
 }
 
-// What is left for bind(0) to any address is what the pool of bind(0) says.
+// The headroom of bind(0) to any address is what the pool of bind(0) says.
 func TestBindHeadroom(t *testing.T) {
 	wild := nth(7, 10)
 	wild.Origin, wild.State, wild.Remote = event.OriginBind0, event.StateBound, netip.AddrPort{}

@@ -16,7 +16,7 @@ type Sight struct {
 	// Complete is false if not all sockets were known by then: who is not among
 	// the holders may hold the rest.
 	Complete bool
-	// Pool is that in which no port was left; nil if a port was asked for.
+	// Pool is that that had no headroom; nil if a port was asked for.
 	Pool *PoolKey
 	// Of the pool, at that moment. Poisoned means nothing unless PoisonKnown.
 	Capacity, Poisoned, InUse, TimeWait, Headroom int
@@ -29,7 +29,7 @@ type Sight struct {
 }
 
 // look remembers who holds what a failure of the log was about. home is the
-// pool that had none left, plus one.
+// pool that had no headroom, plus one.
 func (l *Ledger) look(i, home uint32, f *event.Failure) {
 	entry := l.failures.at(i)
 	if entry.sight != nil && l.now < entry.sight.At+sightEvery {

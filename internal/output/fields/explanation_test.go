@@ -46,18 +46,18 @@ func TestExplanation(t *testing.T) {
 	}{
 		{
 			"a full pool", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443", full,
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: none of the 28,222 ports was left; " +
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: the headroom of 28,222 ports was 0; " +
 				"28,222 in use, 28,000 in TIME_WAIT, held by sync-worker[4123] (exited) (99 %) and a[1] (1 %).",
 		},
 		{
 			"a poisoned pool", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443", poisoned,
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: none of the 0 ports was left; " +
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: the headroom of 0 ports was 0; " +
 				"connect() skips 50 ports more, bound by b[2].",
 		},
 		{
 			"before all sockets were read", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443",
 			&aggregate.Sight{Pool: pool, Capacity: 2000, Headroom: 1990, InUse: 10, Holders: []aggregate.Holder{}},
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: no port was left; " +
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: there was no port; " +
 				"who held 1,990 of 2,000 is not known, because not all sockets were read by then; 10 in use, 0 in TIME_WAIT.",
 		},
 		{
@@ -68,7 +68,7 @@ func TestExplanation(t *testing.T) {
 		},
 		{
 			"a pool without a range", event.ReasonRangeExhausted, "10.0.0.1:0", "", nil,
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1: no port was left; who held them is not known, " +
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1: there was no port; who held them is not known, " +
 				"because the addresses or the namespace's range are not.",
 		},
 		{

@@ -39,7 +39,7 @@ var failure = Object[failureRow]{
 	one("folded", "", "True where there was no room to keep addresses apart: the count is exact.", Boolean,
 		func(_ *Context, f *failureRow) Value { return Bool(f.Folded) }),
 	nest("owner", "Who was refused.", owner, func(f *failureRow) *ownerInfo { return f.Owner }),
-	one("pool", "", "The id of the pool that had no port left; null for every other reason.", String,
+	one("pool", "", "The id of the pool that had no headroom; null for every other reason.", String,
 		func(_ *Context, f *failureRow) Value {
 			if f.Sight == nil || f.Sight.Pool == nil {
 				return Value{}

@@ -36,7 +36,7 @@ func limited(n *namespaceRow) *namespaceRow {
 	return n
 }
 
-// statusNamespace is one network namespace with what is left of its ports.
+// statusNamespace is one network namespace with its headroom for bind(0).
 var statusNamespace = append(append(Object[namespaceRow]{}, namespace...),
 	headroomOf("tcp_bind_headroom", "How many TCP bind(0) to any address succeed now.", func(n *namespaceRow) *protocolUse { return &n.TCP }),
 	headroomOf("udp_bind_headroom", "The same of UDP.", func(n *namespaceRow) *protocolUse { return &n.UDP }),

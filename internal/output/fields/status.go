@@ -9,7 +9,7 @@ import (
 )
 
 // Status is the document portwatch.status/1.
-var Status = newDocument("portwatch.status/1", "How many ports are left, and when more come back.",
+var Status = newDocument("portwatch.status/1", "The headroom of each pool and namespace, and when ports come back.",
 	answering(Summary), Object[snapshot]{
 		rows("namespaces", "The network namespaces, the most urgent first.", statusNamespace,
 			func(s *snapshot) ([]namespaceRow, bool) { return s.Namespaces, true }),

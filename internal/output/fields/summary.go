@@ -153,7 +153,10 @@ func trend(c *Context, p *poolRow) string {
 	case aggregate.OutcomeDraining:
 		return "; nobody asks for more, and they come back"
 	}
-	return fmt.Sprintf("; %s, and how long the rest lasts is not known yet", rate)
+	if demand == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; at %s, how long the rest lasts is not known yet", rate)
 }
 
 func perSecond(rate float64) string {

@@ -11,7 +11,7 @@ type victimRow = aggregate.Victim
 
 // victim is who was refused.
 var victim = Object[victimRow]{
-	one("pool", "", "The id of the pool that had no port left; null for what was refused for other reasons.", String,
+	one("pool", "", "The id of the pool that had no headroom; null for what was refused for other reasons.", String,
 		func(_ *Context, v *victimRow) Value {
 			if v.Pool == nil {
 				return Value{}

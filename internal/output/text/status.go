@@ -10,7 +10,7 @@ import (
 // notedPools is how many pools get a line of their own.
 const notedPools = 3
 
-// AppendStatus appends how many ports are left: the sentence, the tightest pools,
+// AppendStatus appends the headroom: the sentence, the tightest pools,
 // when more come back, the namespaces.
 func AppendStatus(dst []byte, c *fields.Context, s *aggregate.Snapshot, o TopOptions) []byte {
 	if o.Wide {
