@@ -14,19 +14,20 @@ import (
 )
 
 const statusLong = `Says the headroom of the tightest pools, and that of bind(0) in each namespace:
-how many further requests succeed; and how many ports come back in 10, 30, 60 s. A pool is what one kind of
-request draws from: for connect() one per local address and far end, because a
-port serves many destinations.
+how many further requests succeed; and how many ports come back in 10, 30 and
+60 s. A pool is what one kind of request draws from: for connect() one per local
+address and far end, because a port serves many destinations.
 
-Without --for it attaches nothing to the kernel, reads the sockets once and ends:
-rates, refusals and the owners of TIME_WAIT are not known then, and headroom is an
-upper bound (≤), because ports that are bound but unused may hide. With --for it
-watches so long.
+Without --for it attaches nothing to the kernel, reads the sockets once and
+ends: rates, refusals and the owners of TIME_WAIT are not known then, and
+headroom is an upper bound (≤), because ports that are bound but unused may
+hide. With --for it watches so long.
 
 With --warn or --crit it speaks to monitoring: a line PORTWATCH OK, WARNING,
 CRITICAL or UNKNOWN with figures behind |, and exit code 0, 1, 2 or 3, about the
-worst pool that somebody asks for ports. A threshold is a percentage of used_ratio
-(70%), ports of headroom (500), or a time until the pool runs dry (5m, with --for).`
+worst pool that somebody asks for ports. A threshold is a percentage of
+used_ratio (70%), ports of headroom (500), or a time until the pool runs dry
+(5m, with --for).`
 
 const statusExample = `  portwatch status                        how many more ports can I get?
   portwatch status --for 15s              with rates, owners and forecast
