@@ -69,7 +69,8 @@ static __always_inline void tell_death(const struct pw_lease *lease, __u8 cause,
 /*
  * Enters a mini-socket. Its memory may have been that of another one, which was
  * killed, and of whose end the reader has not asked yet: nobody can any more, so
- * it is told here.
+ * it is told here. It may have been left by the same socket: the lease decides,
+ * not the cookie alone.
  */
 static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease)
 {
@@ -79,7 +80,7 @@ static __always_inline void insert_timewait(__u64 tw, struct pw_lease *lease)
 	if (!err)
 		return;
 	before = bpf_map_lookup_elem(&pw_timewait, &tw);
-	if (before && before->cookie != lease->cookie)
+	if (before && (before->cookie != lease->cookie || before->born != lease->born))
 		tell_death(before, PW_CAUSE_KILLED, 0, 0);
 	count_map_error(PW_DROP_TIMEWAIT, bpf_map_update_elem(&pw_timewait, &tw, lease, BPF_ANY));
 }

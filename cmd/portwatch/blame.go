@@ -74,12 +74,15 @@ func runBlame(cmd *cobra.Command, a *app, f *blameFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := chosen.present(cmd, a.kernel.running); err != nil {
+		return err
+	}
 	o, err := f.watch.options(cmd, a)
 	if err != nil {
 		return err
 	}
 	out := newOutbox(a.stdout)
-	v := &blameView{flags: f, filter: chosen, out: out, width: a.width()}
+	v := &blameView{cmd: cmd, flags: f, filter: chosen, out: out, width: a.width()}
 	p := pipeline{out: out, view: v, interval: time.Second}
 	v.pipeline = &p
 	return a.watch(cmd.Context(), o, &p)
@@ -87,6 +90,7 @@ func runBlame(cmd *cobra.Command, a *app, f *blameFlags) error {
 
 // blameView answers when it is time to.
 type blameView struct {
+	cmd      *cobra.Command
 	flags    *blameFlags
 	filter   *filter
 	pipeline *pipeline
@@ -100,6 +104,10 @@ func (v *blameView) event(*aggregate.Record) error { return nil }
 
 // frame looks once a second whether an answer is due.
 func (v *blameView) frame(s *aggregate.Snapshot) error {
+	if err := v.filter.met(v.cmd, s); err != nil {
+		v.done = true
+		return err
+	}
 	watched := time.Duration(s.At - s.From)
 	switch {
 	case v.flags.length > 0:
@@ -180,6 +188,9 @@ func (v *blameView) location() *time.Location {
 // blamed is the filter for blame: a failure is shown if somebody chosen was
 // refused, or held what was wanted.
 func (f *filter) blamed() aggregate.Selection {
+	if f.anybody() && len(f.netns) == 0 && f.tcp == f.udp && f.ipv4 == f.ipv6 && !f.onlyFails {
+		return aggregate.Selection{}
+	}
 	return aggregate.Selection{Pool: f.pool, Failure: func(e *aggregate.Failure) bool {
 		return f.namespace(e.NetNS, e.NetNSName) && f.kind(e.Protocol, e.Family) && (f.owner(e.Owner) || e.Sight.HeldBy(f.owner))
 	}}

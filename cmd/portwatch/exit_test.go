@@ -82,6 +82,8 @@ func TestDocumentsFitTheirSchemas(t *testing.T) {
 		{"events -o jsonl", fields.Event},
 		{"doctor -o json", fields.Doctor},
 		{"self -o json", fields.Self},
+		{"blame -o json --for 4s", fields.Blame},
+		{"status -o json --for 4s", fields.Status},
 		{"version -o json", fields.Version},
 	}
 	for _, tt := range tests {

@@ -10,6 +10,9 @@ import (
 // The help opens with what people come with, at three in the morning.
 const questions = `portwatch: who takes, keeps and is refused local ports
 
+  How many more ports can I get?        portwatch status
+  Who took them, and what helps?        portwatch blame
+  Who keeps them from process 977?      portwatch blame -p 977
   Who holds the ports right now?        portwatch top --batch -n 1
   Who is refused a port, and why?       portwatch events -x
   What does process 977 do with them?   portwatch events -p 977

@@ -91,6 +91,9 @@ func (p *pipeline) take(ev *event.Event) error {
 		return err
 	}
 	p.ledger.ApplyDescribed(ev, &p.record)
+	if ev.Kind == event.KindCorrection && ev.Correction == event.CorrectionEnd && p.log != nil {
+		p.log.Info("all sockets were read")
+	}
 	return p.view.event(&p.record)
 }
 

@@ -91,32 +91,69 @@ func (l *Ledger) Blame(at event.Time, sel Selection) *Blame {
 	return b
 }
 
-// tightest are the pools that are looked into: those of the refusals, and those
-// past a warning; if there are none, the tightest of all that have ports in use.
+// poisonedMuch is the part of a range that is poisoned from which on a pool is
+// looked into though it is not tight: its capacity has shrunk.
+const poisonedMuch = 0.1
+
+// tightest are the pools that are looked into: those of the refusals, those past
+// a warning, and of each namespace one of which much is poisoned; if there are
+// none, the tightest of all that have ports in use.
 func tightest(pools []Pool, chosen func(*Pool) bool, refused []Failure) []Pool {
+	asked := poolsOf(refused)
+	shrunk := map[uint32]bool{} // namespaces of which such a pool is among the tight
+	mine := func(p *Pool) bool { return chosen == nil || chosen(p) }
+	var tight []Pool
+	for i := range pools {
+		p := &pools[i]
+		urgent := p.urgent() || p.shrunk() && !shrunk[p.NetNS]
+		if asked[unnamed(&p.PoolKey)] || urgent && mine(p) {
+			tight = append(tight, *p)
+			shrunk[p.NetNS] = shrunk[p.NetNS] || p.shrunk()
+		}
+	}
+	if len(tight) == 0 {
+		return calmest(pools, mine)
+	}
+	return tight[:min(len(tight), blamedPools)]
+}
+
+// calmest is the tightest pool that has ports in use, where none is tight.
+func calmest(pools []Pool, mine func(*Pool) bool) []Pool {
+	for i := range pools {
+		if p := &pools[i]; mine(p) && (p.InUse > 0 || p.Poisoned > 0) {
+			return []Pool{*p}
+		}
+	}
+	return nil
+}
+
+// Shown is the snapshot with what is spoken of only.
+func (b *Blame) Shown() *Snapshot {
+	shown := *b.Snapshot
+	shown.Pools = b.Tight
+	shown.refuse(b.Refused)
+	return &shown
+}
+
+// poolsOf are the pools in which something was refused.
+func poolsOf(refused []Failure) map[PoolKey]bool {
 	asked := map[PoolKey]bool{}
 	for i := range refused {
 		if s := refused[i].Sight; s != nil && s.Pool != nil {
 			asked[unnamed(s.Pool)] = true
 		}
 	}
-	var tight []Pool
-	var calm *Pool
-	for i := range pools {
-		p := &pools[i]
-		mine := chosen == nil || chosen(p)
-		urgent := p.Level() == "critical" || p.Level() == "warning"
-		switch {
-		case asked[unnamed(&p.PoolKey)] || mine && urgent:
-			tight = append(tight, *p)
-		case mine && calm == nil && (p.InUse > 0 || p.Poisoned > 0):
-			calm = p
-		}
-	}
-	if len(tight) == 0 && calm != nil {
-		tight = append(tight, *calm)
-	}
-	return tight[:min(len(tight), blamedPools)]
+	return asked
+}
+
+func (p *Pool) urgent() bool {
+	level := p.Level()
+	return level == "critical" || level == "warning"
+}
+
+// shrunk reports whether much of the pool's range is poisoned.
+func (p *Pool) shrunk() bool {
+	return p.Poisoned > 0 && float64(p.Poisoned) >= poisonedMuch*float64(p.Capacity+p.Poisoned)
 }
 
 // unnamed is the key without what may be learned later.
@@ -231,7 +268,7 @@ func victims(refused []Failure) []Victim {
 		all[at].add(f)
 	}
 	slices.SortStableFunc(all, func(a, b Victim) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), compareOwners(a.Owner.ID, b.Owner.ID))
+		return cmp.Or(compareBool(a.Pool == nil, b.Pool == nil), cmp.Compare(a.First, b.First), compareOwners(a.Owner.ID, b.Owner.ID))
 	})
 	return all
 }

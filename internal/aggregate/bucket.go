@@ -42,6 +42,7 @@ func (l *Ledger) bucketFor(ns uint32, p event.Protocol, port uint16) uint32 {
 	i := l.buckets.put()
 	*l.buckets.at(i) = bucket{namespace: ns, protocol: p, port: port}
 	l.buckets.byKey[key] = i
+	l.namespaces.at(ns).countTaken(p, port, 1)
 	return i
 }
 
@@ -50,6 +51,7 @@ func (l *Ledger) leaveBucket(i uint32) {
 	b := l.buckets.at(i)
 	if b.seats == 0 && b.pins == 0 {
 		delete(l.buckets.byKey, bucketKeyOf(b.namespace, b.protocol, b.port))
+		l.namespaces.at(b.namespace).countTaken(b.protocol, b.port, -1)
 		l.buckets.drop(i)
 	}
 }

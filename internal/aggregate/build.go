@@ -34,7 +34,7 @@ func (l *Ledger) Snapshot(at event.Time) *Snapshot {
 	s.Holdings = l.holdings(at)
 	s.Owners = foldOwners(s.Holdings)
 	s.Namespaces = l.namespaceRows(at)
-	s.Failures = l.failureRows()
+	s.Failures, s.Refusals = l.failureRows(), l.counters.Failures
 	s.Pools = l.poolRows(at)
 	s.Worst = worstOf(s.Pools)
 	l.cache = cached{snapshot: s, version: l.version}
@@ -137,13 +137,17 @@ func (l *Ledger) namespaceRows(at event.Time) []Namespace {
 }
 
 func namespaceRow(ns *namespace) Namespace {
-	row := Namespace{NetNS: ns.inode, Cookie: ns.cookie, Name: ns.name}
+	row := Namespace{
+		NetNS: ns.inode, Cookie: ns.cookie, Name: ns.name,
+		Poisoned: ns.poisoned, Accepted: ns.accepted[0], AcceptedWaits: ns.accepted[1],
+	}
 	row.TCP.DistinctPorts, row.TCP.InRange = ns.tcp.distinct, -1
 	row.UDP.DistinctPorts, row.UDP.InRange = ns.udp.distinct, -1
 	if ns.limited {
 		limits := ns.limits
 		row.Limits = &limits
 		row.TCP.InRange, row.UDP.InRange = ns.tcp.inRange, ns.udp.inRange
+		row.TCP.Taken, row.UDP.Taken = ns.tcp.taken, ns.udp.taken
 	}
 	return row
 }

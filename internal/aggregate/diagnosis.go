@@ -122,7 +122,8 @@ func (pt *part) evidence(at event.Time) []Fact {
 		facts = append(facts, Fact{"mean_per_second", mean, "per second"})
 	}
 	for _, f := range []Fact{
-		{"bound_before_connect", float64(pt.early), "ports"}, {"poisoned", float64(pt.poisoned), "ports"},
+		{"bound_before_connect", float64(pt.early), "ports"},
+		{"poisoned", float64(pt.poisoned), "ports"},
 		{"fixed_in_range", float64(len(pt.fixed)), "ports"},
 	} {
 		if f.Value > 0 {

@@ -28,12 +28,23 @@ func (s *Snapshot) Select(sel Selection) *Snapshot {
 		shown.Namespaces = filter(s.Namespaces, sel.Namespace)
 	}
 	if sel.Failure != nil {
-		shown.Failures = filter(s.Failures, sel.Failure)
+		shown.refuse(filter(s.Failures, sel.Failure))
 	}
 	if sel.Pool != nil {
 		shown.Pools = filter(s.Pools, sel.Pool)
 	}
 	return &shown
+}
+
+// refuse makes the snapshot speak of some of its failures only.
+func (s *Snapshot) refuse(some []Failure) {
+	if len(some) == len(s.Failures) {
+		return
+	}
+	s.Failures, s.Refusals = some, ReasonCounts{}
+	for i := range some {
+		s.Refusals[reasonIndex(some[i].Reason)] += some[i].Count
+	}
 }
 
 func filter[T any](rows []T, keep func(*T) bool) []T {

@@ -17,6 +17,8 @@ type namespace struct {
 	limits   event.Limits
 	tcp, udp portCount
 	accounts uint32
+	poisoned int    // ports of the range
+	accepted [2]int // sockets, and those of them in TIME_WAIT
 
 	spans              uint32 // the first, plus one
 	tcpPools, udpPools uint32 // of bind(0) and UDP: the first, plus one
@@ -25,6 +27,24 @@ type namespace struct {
 type portCount struct {
 	distinct int
 	inRange  int // of those, in the range and not reserved
+	// taken are the ports of the range on which anything is, accepted sockets
+	// without a lease included.
+	taken int
+}
+
+// of is the count of a protocol.
+func (n *namespace) of(p event.Protocol) *portCount {
+	if p == event.UDP {
+		return &n.udp
+	}
+	return &n.tcp
+}
+
+// countTaken books that a bucket opens or closes.
+func (n *namespace) countTaken(p event.Protocol, port uint16, by int) {
+	if n.inRange(port) {
+		n.of(p).taken += by
+	}
 }
 
 type namespaceTable struct {
@@ -35,22 +55,13 @@ type namespaceTable struct {
 func (t *namespaceTable) init() { t.byInode = make(map[uint32]uint32) }
 
 func (n *namespace) countPort(p event.Protocol, port uint16, by int) {
-	count := &n.tcp
-	if p == event.UDP {
-		count = &n.udp
-	}
-	count.distinct += by
+	n.of(p).distinct += by
 	n.countInRange(p, port, by)
 }
 
 func (n *namespace) countInRange(p event.Protocol, port uint16, by int) {
-	if !n.inRange(port) {
-		return
-	}
-	if p == event.UDP {
-		n.udp.inRange += by
-	} else {
-		n.tcp.inRange += by
+	if n.inRange(port) {
+		n.of(p).inRange += by
 	}
 }
 

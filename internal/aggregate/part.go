@@ -29,6 +29,7 @@ type part struct {
 	crowding int // of the leases behind those, what would count in the pool then
 	early    int // ports taken with bind(0) by sockets that then connected
 	fixed    []uint16
+	tuples   map[flowKey]int // the connections of those, by where from and to
 }
 
 // parts is what the leases say about a pool.
@@ -161,6 +162,10 @@ func (pt *part) mark(ls *lease) {
 	switch {
 	case ls.origin == event.OriginBind0 && ls.remote.valid:
 		pt.early++
+		if pt.tuples == nil {
+			pt.tuples = map[flowKey]int{}
+		}
+		pt.tuples[flowKey{port: ls.remote.port, local: ls.local.addr, remote: ls.remote.addr}]++
 	case ls.origin == event.OriginBind && (len(pt.fixed) == 0 || pt.fixed[len(pt.fixed)-1] != ls.local.port):
 		pt.fixed = append(pt.fixed, ls.local.port)
 	}
@@ -171,33 +176,46 @@ func (pt *part) mark(ls *lease) {
 func (l *Ledger) countPoisoned(ps *parts, b *bucket) {
 	pt := ps.of(l, l.poisonerIndex(b))
 	pt.poisoned++
-	binders, early, others, tuples := uint32(0), uint32(0), 0, 0
+	tuples := 0
 	for next := b.oldest; next != 0; {
 		ls := l.leases.at(next - 1)
 		next = ls.newer
-		owner := ps.of(l, l.accounts.at(ls.account).owner)
-		if owner != pt && (ls.binder || l.start.Poison == event.PoisonUntilEmpty) {
-			others++
-		}
-		if !ls.binder {
-			continue
-		}
-		binders++
-		owner.mark(ls)
-		if owner == pt && ls.origin == event.OriginBind0 && ls.remote.valid {
-			early++
-			if l.inPool(ps.pool, ls) {
+		if ls.binder {
+			ps.of(l, l.accounts.at(ls.account).owner).mark(ls)
+			if ls.remote.valid && l.inPool(ps.pool, ls) {
 				tuples++
 			}
 		}
 	}
-	if others == 0 && binders == b.binders && binders > 0 {
+	if l.clearedBy(b, pt.owner.ID, func(*lease) bool { return true }) {
 		pt.alone++
 	}
-	if early > 0 && early == binders && binders == b.binders {
+	if l.clearedBy(b, pt.owner.ID, boundEarly) {
 		pt.loosed++
 		pt.crowding += tuples
 	}
+}
+
+// boundEarly reports whether a lease was taken with bind(0) by a socket that then
+// connected.
+func boundEarly(ls *lease) bool { return ls.origin == event.OriginBind0 && ls.remote.valid }
+
+// clearedBy reports whether the port would not be poisoned without the leases of
+// one owner that are given up.
+func (l *Ledger) clearedBy(b *bucket, owner event.OwnerID, given func(*lease) bool) bool {
+	binders := uint32(0)
+	for next := b.oldest; next != 0; {
+		ls := l.leases.at(next - 1)
+		next = ls.newer
+		gone := l.owners.at(l.accounts.at(ls.account).owner).info.ID == owner && given(ls)
+		if !gone && (ls.binder || l.start.Poison == event.PoisonUntilEmpty) {
+			return false
+		}
+		if ls.binder {
+			binders++
+		}
+	}
+	return binders > 0 && binders == b.binders
 }
 
 // inPool reports whether the lease's tuple is one of the pool's.

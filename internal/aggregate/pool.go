@@ -282,8 +282,9 @@ func (l *Ledger) recount(ns uint32) {
 		s.measure(n)
 		next = s.next
 	}
-	n.tcp.inRange, n.udp.inRange = 0, 0
+	n.tcp.inRange, n.udp.inRange, n.tcp.taken, n.udp.taken, n.poisoned = 0, 0, 0, 0, 0
 	for b := range l.bucketsOf(ns, 0) {
+		n.countTaken(b.protocol, b.port, 1)
 		if b.leases > 0 {
 			n.countInRange(b.protocol, b.port, 1)
 		}

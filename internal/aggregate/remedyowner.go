@@ -15,8 +15,30 @@ func (b *bench) noPort(pt *part) (Remedy, bool) {
 	r := Remedy{ID: BindAddressNoPort, Helps: []Request{RequestConnect}, Ports: pt.early}
 	if b.connects() {
 		r.Effect = b.effect(pt.loosed-pt.crowding, pt.loosed, b.wait)
+	} else if pt.early > 0 {
+		r.Effect = b.connecting(pt)
 	}
 	return r, pt.early > 0
+}
+
+// connecting is the pool that the owner's requests would draw from, if connect()
+// chose its ports instead of bind(0): that towards its busiest far end.
+func (b *bench) connecting(pt *part) *Effect {
+	capacity := int(b.span.ports)
+	for port := range b.bucketsOf(b.span.namespace, event.TCP) {
+		if port.poisoned && b.span.holds(port.port) && !b.clearedBy(port, pt.owner.ID, boundEarly) {
+			capacity--
+		}
+	}
+	most := 0
+	for key, n := range pt.tuples {
+		key.namespace = b.span.namespace
+		if f, known := b.pools.byFlow[key]; known {
+			n += int(b.pools.flows.at(f).leases)
+		}
+		most = max(most, n)
+	}
+	return &Effect{Headroom: max(capacity-most, 0), Capacity: capacity, Sustainable: b.sustains(capacity, b.wait)}
 }
 
 // afterwards is how long a port is kept when its connection has been closed from

@@ -44,9 +44,12 @@ func (b *bench) twReuse() (Remedy, bool) {
 	if waiting > 0 && seasoned == waiting {
 		seen = Yes
 	}
-	after := time.Duration(float64(delay) * max(b.ours, 0))
+	var effect *Effect
+	if seasoned > 0 { // else nothing is known of their timestamps
+		effect = b.effect(seasoned, 0, min(time.Duration(float64(delay)*max(b.ours, 0)), b.wait))
+	}
 	return Remedy{
-		ID: TCPTWReuse, Helps: []Request{RequestConnect}, In: delay, Effect: b.effect(seasoned, 0, min(after, b.wait)),
+		ID: TCPTWReuse, Helps: []Request{RequestConnect}, In: delay, Effect: effect,
 		Needs:    []Needs{{TimestampsOn, knownIf(b.limits.Timestamps != 0)}, {TimestampsSeen, seen}},
 		Settings: []Setting{{keyTWReuse, "1", strconv.Itoa(b.limits.TWReuse)}}, Ports: seasoned,
 	}, waiting > 0 && b.limits.Timestamps != 0

@@ -225,7 +225,9 @@ func (l *Ledger) setAccepted(a *event.Accepted) {
 	b := l.buckets.at(i)
 	seat := l.seatFor(i, place{kind: seatAccepted, device: a.Device})
 	s := l.buckets.seats.at(seat)
-	had := s.leases
+	had, counted := s.leases, &l.namespaces.at(ns).accepted
+	counted[0] += int(live + waiting - had)
+	counted[1] += int(waiting - s.waiting)
 	if had == 0 {
 		s.children, s.mixed = place{}, false
 	}

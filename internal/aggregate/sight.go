@@ -13,7 +13,10 @@ const sightEvery = event.Time(time.Second)
 // Sight is who held what was asked for, at a moment at which it was refused.
 type Sight struct {
 	At event.Time
-	// Pool is that in which no port was left; nil if a port was asked for.
+	// Complete is false if not all sockets were known by then: who is not among
+	// the holders may hold the rest.
+	Complete bool
+	// Pool is that that had no headroom; nil if a port was asked for.
 	Pool *PoolKey
 	// Of the pool, at that moment. Poisoned means nothing unless PoisonKnown.
 	Capacity, Poisoned, InUse, TimeWait, Headroom int
@@ -42,7 +45,7 @@ func (s *Sight) HeldBy(wanted func(*OwnerInfo) bool) bool {
 }
 
 // look remembers who holds what a failure of the log was about. home is the
-// pool that had none left, plus one.
+// pool that had no headroom, plus one.
 func (l *Ledger) look(i, home uint32, f *event.Failure) {
 	entry := l.failures.at(i)
 	if entry.sight != nil && l.now < entry.sight.At+sightEvery {
@@ -70,7 +73,7 @@ func (l *Ledger) sightOfPool(i uint32) *Sight {
 	}
 	key := l.keyOfPool(p)
 	s := &Sight{
-		At: l.now, Pool: &key, Capacity: int(p.open(sp)), InUse: int(p.counts.inUse), TimeWait: int(p.counts.timeWait),
+		At: l.now, Complete: l.complete, Pool: &key, Capacity: int(p.open(sp)), InUse: int(p.counts.inUse), TimeWait: int(p.counts.timeWait),
 		Headroom: int(p.open(sp) - p.taken()), Holders: l.holdersOfPool(i),
 		PoisonKnown: l.start.Poison != event.PoisonUnknown,
 	}
@@ -85,7 +88,7 @@ func (l *Ledger) sightOfPool(i uint32) *Sight {
 
 // sightOfPort looks at one port; without holders if nobody is known to have it.
 func (l *Ledger) sightOfPort(f *event.Failure) *Sight {
-	s := &Sight{At: l.now, Holders: []Holder{}}
+	s := &Sight{At: l.now, Complete: l.complete, Holders: []Holder{}}
 	ns, known := l.namespaces.byInode[f.NetNS]
 	if !known || !f.Local.IsValid() {
 		return s

@@ -34,10 +34,9 @@ func refusedPort(t float64, op event.Operation, local string) event.Event {
 func holders(all []Holder) string {
 	var b strings.Builder
 	for _, h := range all {
-		switch {
-		case h.Owner == nil:
+		if h.Owner == nil {
 			fmt.Fprintf(&b, "rest of %d", h.Rest)
-		default:
+		} else {
 			b.WriteString(ownerName(h.Owner))
 		}
 		fmt.Fprintf(&b, " %d/%d/%d", h.Ports, h.TimeWait, h.Of)
@@ -110,7 +109,8 @@ func TestHoldersOfAPort(t *testing.T) {
 		},
 		{
 			"a bind() meets its own process's other socket",
-			[]event.Event{allocate(1, owned(bound(1, "10.0.0.1:40000"), victim))}, bind, "p200 1/0/1 BOUND",
+			[]event.Event{allocate(1, owned(bound(1, "10.0.0.1:40000"), victim))},
+			bind, "p200 1/0/1 BOUND",
 		},
 	}
 	for _, tt := range tests {
@@ -199,5 +199,18 @@ func TestNoSight(t *testing.T) {
 		if s.Failures[0].Sight != nil {
 			t.Errorf("%s: sight = %+v, want none", name, s.Failures[0].Sight)
 		}
+	}
+}
+
+// A refusal that comes before all sockets are read says so.
+func TestSightBeforeAllSocketsAreRead(t *testing.T) {
+	l := stream(event.PoisonWhileBound, begin(1), refusedConnect(2, 1), holds(1, conn(40000)), end(3))
+	if l.Snapshot(0).Failures[0].Sight.Complete {
+		t.Error("complete before the end of the first walk")
+	}
+	again := refusedConnect(4, 1)
+	l.Apply(&again)
+	if s := l.Snapshot(0).Failures[0].Sight; !s.Complete || s.InUse != 1 {
+		t.Errorf("sight = %+v, want a complete one", s)
 	}
 }

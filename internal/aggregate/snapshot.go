@@ -17,6 +17,8 @@ type Snapshot struct {
 	Holdings   []Holding   // by owner, namespace, protocol, family; Owners are sums of these
 	Failures   []Failure   // newest first
 	Pools      []Pool      // tightest first, see comparePools
+	// Refusals count what Failures speak of, and what is forgotten of it.
+	Refusals ReasonCounts
 }
 
 // Meta is what every document says about itself.
@@ -168,6 +170,19 @@ type Namespace struct {
 	Name     string        // "" if unknown
 	Limits   *event.Limits // nil if unknown
 	TCP, UDP ProtocolUse
+	// Poisoned is the ports of the range that connect() skips, whatever the
+	// destination; it means nothing where Start.Poison is not known.
+	Poisoned int
+	// Accepted is the accepted sockets, which cost no port of the range;
+	// AcceptedWaits is how many of them are in TIME_WAIT.
+	Accepted, AcceptedWaits int
+}
+
+// BindHeadroom is how many requests of bind(0) to any address succeed, and false
+// while limits are not known.
+func (n *Namespace) BindHeadroom(use *ProtocolUse) (int, bool) {
+	ports, known := n.RangePorts()
+	return max(ports-use.Taken, 0), known
 }
 
 // ProtocolUse is what all owners together have of one protocol.
@@ -177,6 +192,9 @@ type ProtocolUse struct {
 	// InRange counts the distinct ports that lie in the namespace's range and
 	// are not reserved; -1 while the range is not known.
 	InRange int
+	// Taken counts the same, and those with accepted sockets only; it means
+	// nothing while the range is not known.
+	Taken int
 }
 
 // RangePorts is the number of ports that the kernel may give by itself: the

@@ -92,7 +92,11 @@ func (s *span) lose(port uint16, by int32) {
 
 // poison books that the port is lost for connect(), or no longer.
 func (l *Ledger) poison(b *bucket, by int32) {
-	for next := l.namespaces.at(b.namespace).spans; next != 0; {
+	n := l.namespaces.at(b.namespace)
+	if n.inRange(b.port) {
+		n.poisoned += int(by)
+	}
+	for next := n.spans; next != 0; {
 		s := l.pools.spans.at(next - 1)
 		s.lose(b.port, by)
 		s.trough.push(s.open(), l.version)

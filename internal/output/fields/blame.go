@@ -2,6 +2,7 @@ package fields
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 )
@@ -48,9 +49,7 @@ func BlameSummary(c *Context, b *blame) string {
 	if b.Snapshot == nil {
 		return ""
 	}
-	shown := *b.Snapshot
-	shown.Pools, shown.Failures = b.Tight, b.Refused
-	return Summary(c, &shown)
+	return Summary(c, b.Shown())
 }
 
 // culprit is who holds ports that others want.
@@ -161,14 +160,11 @@ func CulpritColumns(c *Context, b *aggregate.Blame, wide bool) []Column[culpritR
 }
 
 func pattern(p *culpritRow) string {
-	words := ""
+	words := make([]string, len(p.Diagnoses))
 	for i, d := range p.Diagnoses {
-		if i > 0 {
-			words += ","
-		}
-		words += string(d)
+		words[i] = string(d)
 	}
-	return orWord(words, "no pattern")
+	return orWord(strings.Join(words, ","), "no pattern")
 }
 
 // heldWord is the pool, or the port.

@@ -64,10 +64,14 @@ func because(c *Context, f *failureRow) string {
 func noneLeft(f *failureRow) string {
 	s := f.Sight
 	if s == nil {
-		return "no port was left; who held them is not known, because the addresses or the namespace's range are not"
+		return "there was no port; who held them is not known, because the addresses or the namespace's range are not"
 	}
-	words := fmt.Sprintf("no port was left of %s", ofThings(s.Capacity, "port"))
-	if s.Headroom > 0 {
+	words := fmt.Sprintf("the headroom of %s was 0", ofThings(s.Capacity, "port"))
+	switch {
+	case s.Headroom > 0 && !s.Complete:
+		words = fmt.Sprintf("there was no port; who held %s of %s is not known, because not all sockets were read by then",
+			grouped(s.Headroom), grouped(s.Capacity))
+	case s.Headroom > 0:
 		words = fmt.Sprintf("the kernel found no port, though %s of %s were not seen to be taken",
 			grouped(s.Headroom), grouped(s.Capacity))
 	}
@@ -82,6 +86,9 @@ func noneLeft(f *failureRow) string {
 
 func portHeld(f *failureRow) string {
 	if f.Sight == nil || len(f.Sight.Holders) == 0 {
+		if f.Sight != nil && !f.Sight.Complete {
+			return "it is held, and by whom is not known: not all sockets were read by then"
+		}
 		return "it is held, and by whom is not known: nobody that was seen has it at that address"
 	}
 	var words []string

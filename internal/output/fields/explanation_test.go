@@ -33,7 +33,9 @@ func TestExplanation(t *testing.T) {
 		Pool: pool, Capacity: 0, Poisoned: 50, PoisonKnown: true, Holders: []aggregate.Holder{},
 		Poisoners: []aggregate.Holder{{Owner: actor(2, "b"), Ports: 50, Of: 50}},
 	}
-	on := func(all ...aggregate.Holder) *aggregate.Sight { return &aggregate.Sight{At: 60e9, Holders: all} }
+	on := func(all ...aggregate.Holder) *aggregate.Sight {
+		return &aggregate.Sight{At: 60e9, Complete: true, Holders: all}
+	}
 	tests := []struct {
 		name   string
 		reason event.Reason
@@ -44,17 +46,29 @@ func TestExplanation(t *testing.T) {
 	}{
 		{
 			"a full pool", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443", full,
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: no port was left of 28,222 ports; " +
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: the headroom of 28,222 ports was 0; " +
 				"28,222 in use, 28,000 in TIME_WAIT, held by sync-worker[4123] (exited) (99 %) and a[1] (1 %).",
 		},
 		{
 			"a poisoned pool", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443", poisoned,
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: no port was left of 0 ports; " +
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: the headroom of 0 ports was 0; " +
 				"connect() skips 50 ports more, bound by b[2].",
 		},
 		{
+			"before all sockets were read", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443",
+			&aggregate.Sight{Pool: pool, Capacity: 2000, Headroom: 1990, InUse: 10, Holders: []aggregate.Holder{}},
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: there was no port; " +
+				"who held 1,990 of 2,000 is not known, because not all sockets were read by then; 10 in use, 0 in TIME_WAIT.",
+		},
+		{
+			"more than was seen", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443",
+			&aggregate.Sight{Complete: true, Pool: pool, Capacity: 2000, Headroom: 1, InUse: 1999, Holders: []aggregate.Holder{}},
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: the kernel found no port, " +
+				"though 1 of 2,000 were not seen to be taken; 1,999 in use, 0 in TIME_WAIT.",
+		},
+		{
 			"a pool without a range", event.ReasonRangeExhausted, "10.0.0.1:0", "", nil,
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1: no port was left; who held them is not known, " +
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1: there was no port; who held them is not known, " +
 				"because the addresses or the namespace's range are not.",
 		},
 		{
@@ -73,6 +87,10 @@ func TestExplanation(t *testing.T) {
 			"accepted sockets", event.ReasonPortHeld, "0.0.0.0:8080", "", on(
 				aggregate.Holder{Owner: &aggregate.OwnerInfo{}, Ports: 3, Of: 3, Accepted: true}),
 			"nginx[977] asked bind() for TCP port 0.0.0.0:8080: 3 sockets accepted on it hold it, owned by an unknown process.",
+		},
+		{
+			"nobody known yet", event.ReasonPortHeld, "0.0.0.0:8080", "", &aggregate.Sight{},
+			"nginx[977] asked bind() for TCP port 0.0.0.0:8080: it is held, and by whom is not known: not all sockets were read by then.",
 		},
 		{
 			"nobody known", event.ReasonPortHeld, "0.0.0.0:8080", "", on(),

@@ -39,7 +39,7 @@ var failure = Object[failureRow]{
 	one("folded", "", "True where there was no room to keep addresses apart: the count is exact.", Boolean,
 		func(_ *Context, f *failureRow) Value { return Bool(f.Folded) }),
 	nest("owner", "Who was refused.", owner, func(f *failureRow) *ownerInfo { return f.Owner }),
-	one("pool", "", "The id of the pool that had no port left; null for every other reason.", String,
+	one("pool", "", "The id of the pool that had no headroom; null for every other reason.", String,
 		func(_ *Context, f *failureRow) Value {
 			if f.Sight == nil || f.Sight.Pool == nil {
 				return Value{}
@@ -59,6 +59,9 @@ func holdersAt(f *failureRow) ([]held, bool) {
 		return nil, !f.Reason.Exhaustion() && f.Reason != event.ReasonPortHeld && f.Reason != event.ReasonTupleTaken
 	}
 	if f.Sight.Pool == nil && len(f.Sight.Holders) == 0 {
+		return nil, false
+	}
+	if f.Sight.Pool != nil && f.Sight.Headroom > 0 && !f.Sight.Complete {
 		return nil, false
 	}
 	all := make([]held, len(f.Sight.Holders))

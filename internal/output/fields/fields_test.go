@@ -63,6 +63,7 @@ func TestEveryDocumentFitsItsSchema(t *testing.T) {
 		schema Schemer
 		line   []byte
 	}{
+		{Blame, Blame.AppendJSON(nil, c, &aggregate.Blame{})},
 		{Doctor, Doctor.AppendJSON(nil, nil, &DoctorReport{Hooks: []HookReport{{State: "off"}}})},
 		{Error, Error.AppendJSON(nil, nil, &ErrorReport{Error: "a\nb", ExitCode: 2})},
 		{Event, Event.AppendJSON(nil, c, &aggregate.Record{})},
@@ -72,6 +73,8 @@ func TestEveryDocumentFitsItsSchema(t *testing.T) {
 		{Range, Range.AppendJSON(nil, c, &host.RangeReport{})},
 		{Range, Range.AppendJSON(nil, c, fullRange())},
 		{Self, Self.AppendJSON(nil, c, &SelfReport{})},
+		{Status, Status.AppendJSON(nil, c, &aggregate.Snapshot{})},
+		{Status, Status.AppendJSON(nil, c, &aggregate.Snapshot{Namespaces: []aggregate.Namespace{{}}, Pools: []aggregate.Pool{{}, tightPool()}})},
 		{Top, Top.AppendJSON(nil, c, &aggregate.Snapshot{})},
 		{Top, Top.AppendJSON(nil, c, &aggregate.Snapshot{Pools: []aggregate.Pool{{}, tightPool()}})},
 		{Verify, Verify.AppendJSON(nil, c, &VerifyReport{Differences: []VerifyDifference{{Kind: "extra", Ledger: &VerifySide{}}}})},

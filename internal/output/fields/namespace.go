@@ -36,6 +36,32 @@ func limited(n *namespaceRow) *namespaceRow {
 	return n
 }
 
+// statusNamespace is one network namespace with its headroom for bind(0).
+var statusNamespace = append(append(Object[namespaceRow]{}, namespace...),
+	headroomOf("tcp_bind_headroom", "How many TCP bind(0) to any address succeed now.", func(n *namespaceRow) *protocolUse { return &n.TCP }),
+	headroomOf("udp_bind_headroom", "The same of UDP.", func(n *namespaceRow) *protocolUse { return &n.UDP }),
+	one("poisoned", "ports", "Ports of the range that connect() skips because somebody bound them; null where that is not known.", Integer,
+		func(c *Context, n *namespaceRow) Value {
+			if n.Limits == nil || c == nil || c.Meta == nil || c.Meta.Start.Poison == event.PoisonUnknown {
+				return Value{}
+			}
+			return Count(uint64(max(n.Poisoned, 0)))
+		}),
+	one("accepted", "sockets", "Accepted TCP sockets, which cost no port of the range; null where they are not counted.", Integer,
+		func(c *Context, n *namespaceRow) Value { return ofRequests(c, Count(uint64(max(n.Accepted, 0)))) }),
+	one("time_wait_server", "sockets", "Of those, in TIME_WAIT.", Integer,
+		func(c *Context, n *namespaceRow) Value { return ofRequests(c, Count(uint64(max(n.AcceptedWaits, 0)))) }),
+)
+
+func headroomOf(name, meaning string, use func(*namespaceRow) *protocolUse) Field[namespaceRow] {
+	return one(name, "ports", meaning, Integer, func(_ *Context, n *namespaceRow) Value {
+		if headroom, known := n.BindHeadroom(use(n)); known {
+			return Count(uint64(headroom))
+		}
+		return Value{}
+	})
+}
+
 var portRange = Object[namespaceRow]{
 	one("low", "", "The lowest port of the range.", Integer,
 		func(_ *Context, n *namespaceRow) Value { return Plain(uint64(n.Limits.Range.Low)) }),

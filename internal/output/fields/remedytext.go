@@ -21,7 +21,10 @@ func (r *remedyRow) text() string {
 	case aggregate.PeerClosesFirst:
 		return "let the far end close first: no TIME_WAIT stays here"
 	case aggregate.TCPTWReuse:
-		return fmt.Sprintf("let connect() take over ports in TIME_WAIT, %s now", areOf(r.Ports))
+		if r.Effect == nil {
+			return "let connect() take over ports in TIME_WAIT"
+		}
+		return fmt.Sprintf("let connect() take over ports in TIME_WAIT: %s of them now", grouped(r.Ports))
 	case aggregate.WidenRange:
 		return fmt.Sprintf("widen the range to %s: %s more", strings.ReplaceAll(r.Settings[0].Value, " ", "-"), grouped(r.Ports))
 	case aggregate.MoreSourceAddresses:
@@ -184,16 +187,17 @@ func shellWord(word string) string {
 
 // RemedySentence is what to do, its price and what it needs.
 func RemedySentence(r *RemedyRow) string {
-	words := r.text() + ". Price: " + prices[r.ID] + "."
+	text := r.text()
+	words := []string{strings.ToUpper(text[:1]) + text[1:] + ".", "Price: " + prices[r.ID] + "."}
 	for _, n := range r.Needs {
 		switch n.Met {
 		case aggregate.NotKnown:
-			words += " Needs: " + conditions[n.Condition] + "."
+			words = append(words, "Needs: "+conditions[n.Condition]+".")
 		case aggregate.No:
-			words += " Needs, and is not so: " + conditions[n.Condition] + "."
+			words = append(words, "Needs, and is not so: "+conditions[n.Condition]+".")
 		}
 	}
-	return strings.ToUpper(words[:1]) + words[1:]
+	return strings.Join(words, " ")
 }
 
 // RemedyCommands are the commands that do it, and what makes it last.

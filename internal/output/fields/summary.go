@@ -36,7 +36,7 @@ func Summary(c *Context, s *aggregate.Snapshot) string {
 // poolSentence is how full a pool is, by whom, and where it is heading.
 func poolSentence(c *Context, p *poolRow) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Of the %s%s %s, %s %s taken", atMost(c, p), ofThings(p.Capacity, portsOf(p)), whither(p), grouped(p.InUse), areIs(p.InUse))
+	fmt.Fprintf(&b, "Of %s %s %s, %s %s taken", theOrAtMost(p), ofThings(p.Capacity, portsOf(p)), whither(p), grouped(p.InUse), areIs(p.InUse))
 	if p.TimeWait > 0 && p.TimeWait == p.InUse {
 		fmt.Fprintf(&b, ", all of them in TIME_WAIT%s", leftBy(p))
 	} else if p.TimeWait > 0 {
@@ -61,12 +61,12 @@ func portsOf(p *poolRow) string {
 	return "local port"
 }
 
-// atMost marks an upper bound: what is poisoned is not known.
-func atMost(_ *Context, p *poolRow) string {
+// theOrAtMost marks an upper bound: what is poisoned is not known.
+func theOrAtMost(p *poolRow) string {
 	if p.Request == aggregate.RequestConnect && !p.PoisonKnown {
-		return "at most "
+		return "at most"
 	}
-	return ""
+	return "the"
 }
 
 // whither is what the pool's ports are asked for.
@@ -153,7 +153,10 @@ func trend(c *Context, p *poolRow) string {
 	case aggregate.OutcomeDraining:
 		return "; nobody asks for more, and they come back"
 	}
-	return fmt.Sprintf("; %s, and how long the rest lasts is not known yet", rate)
+	if demand == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; at %s, how long the rest lasts is not known yet", rate)
 }
 
 func perSecond(rate float64) string {
@@ -179,7 +182,7 @@ func firstRefused(c *Context, s *aggregate.Snapshot, p *poolRow) string {
 		return ""
 	}
 	role := ""
-	if top := topOwner(p); top == nil || top.Owner.ID != first.Owner.ID {
+	if top := topOwner(p); top != nil && top.Owner.ID != first.Owner.ID && top.Owner.ID.Kind != event.OwnerUnknown {
 		role = ", a victim,"
 	}
 	return "; the first failure was " + pidFirst(first.Owner) + role + clockWord(c, first.First)
@@ -224,13 +227,13 @@ func otherPools(_ *Context, s *aggregate.Snapshot) string {
 // watched, and what comes nearest.
 func verdict(c *Context, s *aggregate.Snapshot, tightest *poolRow) string {
 	var b strings.Builder
-	other := s.Counters.Failures.Total() - s.Counters.Failures.Exhaustion()
+	other := s.Refusals.Total() - s.Refusals.Exhaustion()
 	switch watched := aWhile(time.Duration(s.At - s.From)); {
 	case !c.SeesRequests():
 		fmt.Fprintf(&b, "Which requests are refused is not seen in diag mode")
-	case s.Counters.Failures.Exhaustion() > 0:
-		fmt.Fprintf(&b, "%s %s refused for want of ports in the %s watched", ofThings(int(s.Counters.Failures.Exhaustion()), "request"),
-			wasWere(s.Counters.Failures.Exhaustion()), watched)
+	case s.Refusals.Exhaustion() > 0:
+		fmt.Fprintf(&b, "%s %s refused for want of ports in the %s watched", ofThings(int(s.Refusals.Exhaustion()), "request"),
+			wasWere(s.Refusals.Exhaustion()), watched)
 	case other > 0:
 		fmt.Fprintf(&b, "No request was refused for want of ports in the %s watched (%s mode, %s lost)", watched,
 			s.Start.Mode, ofThings(int(s.Counters.LostEvents), "event"))

@@ -2,6 +2,7 @@ package fields
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 )
@@ -10,7 +11,7 @@ type victimRow = aggregate.Victim
 
 // victim is who was refused.
 var victim = Object[victimRow]{
-	one("pool", "", "The id of the pool that had no port left; null for what was refused for other reasons.", String,
+	one("pool", "", "The id of the pool that had no headroom; null for what was refused for other reasons.", String,
 		func(_ *Context, v *victimRow) Value {
 			if v.Pool == nil {
 				return Value{}
@@ -68,14 +69,11 @@ func VictimColumns(c *Context) []Column[victimRow] {
 }
 
 func errorWords(v *victimRow) Value {
-	words := ""
+	words := make([]string, len(v.Errnos))
 	for i, e := range v.Errnos {
-		if i > 0 {
-			words += ", "
-		}
-		words += orWord(e.Errno.String(), "not known")
+		words[i] = orWord(e.Errno.String(), "not known")
 	}
-	return Text(words)
+	return Text(strings.Join(words, ", "))
 }
 
 // processWord is an owner in a cell: name, pid, and that it has exited.

@@ -34,6 +34,7 @@ func AppendBlame(dst []byte, c *fields.Context, b *aggregate.Blame, o BlameOptio
 // appendBlameBody appends what stands below the sentence.
 func appendBlameBody(dst []byte, c *fields.Context, b *aggregate.Blame, o BlameOptions) []byte {
 	dst = appendFirstMinute(dst, b.Snapshot)
+	dst = appendPeak(dst, c, b, o.Width)
 	if len(b.Culprits) > 0 {
 		dst = append(dst, '\n')
 		dst = Table[aggregate.Culprit]{Columns: fields.CulpritColumns(c, b, o.Wide), Width: o.Width, NoHeader: o.NoHeader}.Append(dst, c, b.Culprits)
@@ -53,6 +54,16 @@ func appendFirstMinute(dst []byte, s *aggregate.Snapshot) []byte {
 		dst = append(append(dst, attribution(s, ratio)...), '\n')
 	}
 	return dst
+}
+
+// appendPeak appends how bad it was, where it is better now.
+func appendPeak(dst []byte, c *fields.Context, b *aggregate.Blame, width int) []byte {
+	if b.Peak == nil || b.Peak.At == b.At || b.Peak.Pool.Headroom() >= b.Tight[0].Headroom() {
+		return dst
+	}
+	p := &b.Peak.Pool
+	return appendWrapped(dst, fmt.Sprintf("at its worst, at %s, %s of %s were taken, the headroom was %s",
+		wallClock(c, b.Peak.At), thousands(uint64(p.InUse)), thousands(uint64(max(p.Capacity, 0))), thousands(uint64(max(p.Headroom(), 0)))), 0, 0, width)
 }
 
 // appendExplanations appends the newest refusals in sentences.

@@ -79,8 +79,16 @@ func appendMarkdownTable[T any](dst []byte, c *fields.Context, columns []fields.
 	return dst
 }
 
-// escapeMarkdown keeps names from being read as marks. Marks of our own, for
-// names in a sentence, stay.
+// escapeMarkdown keeps names from being read as marks. What stands between two
+// backquotes is code, where nothing is a mark.
 func escapeMarkdown(s string) string {
-	return strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;", "[", `\[`, "]", `\]`).Replace(s)
+	marks := strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;", "[", `\[`, "]", `\]`)
+	parts := strings.Split(s, "`")
+	if len(parts)%2 == 0 { // one of them is a name's own
+		return marks.Replace(strings.ReplaceAll(s, "`", "'"))
+	}
+	for i := 0; i < len(parts); i += 2 {
+		parts[i] = marks.Replace(parts[i])
+	}
+	return strings.Join(parts, "`")
 }
