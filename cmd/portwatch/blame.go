@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -136,7 +135,7 @@ func (v *blameView) end() error {
 
 func (v *blameView) last(at event.Time) error {
 	v.done = true
-	return errors.Join(v.answer(at), errEnough)
+	return enough(v.answer(at))
 }
 
 // screen reports whether people read it as it comes: a document is one.

@@ -22,6 +22,14 @@ const batchSize = 512
 // errEnough ends a pipeline whose view has shown all that was asked for.
 var errEnough = errors.New("enough")
 
+// enough ends a pipeline with what came of the last word: an error, or peace.
+func enough(err error) error {
+	if err != nil {
+		return err
+	}
+	return errEnough
+}
+
 // view is what a verb shows of the stream. Its methods print through the
 // pipeline's outbox and return errEnough to end it.
 type view interface {

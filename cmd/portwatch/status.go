@@ -147,14 +147,14 @@ func (v *statusView) event(r *aggregate.Record) error {
 	if !s.Complete && time.Duration(s.At-s.From) < statusPatience {
 		return nil
 	}
-	return errors.Join(v.answer(s), errEnough)
+	return enough(v.answer(s))
 }
 
 func (v *statusView) frame(s *aggregate.Snapshot) error {
 	if v.flags.length == 0 || time.Duration(s.At-s.From) < v.flags.length {
 		return nil
 	}
-	return errors.Join(v.answer(s), errEnough)
+	return enough(v.answer(s))
 }
 
 // end answers when the stream has ended before an answer was due.

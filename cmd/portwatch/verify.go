@@ -111,7 +111,7 @@ func (v *verifyView) tick(now event.Time) error {
 	if v.verifier.Ready(now) {
 		if report, done := v.verifier.Pass(); done {
 			v.report = &report
-			return errors.Join(v.print(), errEnough)
+			return enough(v.print())
 		}
 	}
 	if !v.verifier.Due(now) || !v.pipeline.ledger.Snapshot(now).Complete {
