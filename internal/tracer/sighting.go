@@ -16,7 +16,7 @@ func (l *Looker) decodeSighting(raw []byte) (s event.Sighting, byFile, ok bool) 
 		return s, false, false
 	}
 	toLease(&r.Lease, &s.Lease)
-	s.Seen, s.Inode = event.Time(r.Lease.Changed), r.Inode
+	s.Lease.ID.Born, s.Seen, s.Inode = 0, event.Time(r.Lease.Changed), r.Inode
 	if s.Lease.State == event.StateTimeWait {
 		s.Lease.Expires = l.tick.releaseTime(s.Seen, r.Jiffies, r.Lease.Expires)
 		s.Lease.Entered = l.tick.enteredTime(s.Seen, r.Jiffies, r.Lease.Expires, s.Lease.Substate)
