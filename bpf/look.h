@@ -14,8 +14,6 @@
 static __always_inline void read_bucket(const struct inet_bind_bucket *bucket,
 					struct pw_sighting *s)
 {
-	__u32 *addr = (__u32 *)s->bucket_addr;
-
 	if (!bucket)
 		return;
 	s->fastreuse = BPF_CORE_READ(bucket, fastreuse);
@@ -26,14 +24,12 @@ static __always_inline void read_bucket(const struct inet_bind_bucket *bucket,
 	s->bucket_family = 4;
 	s->has_bucket = 1;
 	if (BPF_CORE_READ(bucket, fast_sk_family) != AF_INET6) {
-		*addr = BPF_CORE_READ(bucket, fast_rcv_saddr);
+		*(__u32 *)s->bucket_addr = BPF_CORE_READ(bucket, fast_rcv_saddr);
 		return;
 	}
+	/* a v4-mapped one stays as it is: IPv6 sockets do not match it */
 	BPF_CORE_READ_INTO((struct in6_addr *)s->bucket_addr, bucket, fast_v6_rcv_saddr);
-	if (is_mapped(addr))
-		unmap(addr);
-	else
-		s->bucket_family = 6;
+	s->bucket_family = 6;
 }
 
 static __always_inline __u64 sock_inode(const struct sock *sk)

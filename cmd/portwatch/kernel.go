@@ -23,6 +23,9 @@ type kernel struct {
 	probe func(context.Context, probeOptions) (fields.DoctorReport, error)
 	// sockets lists the sockets of all namespaces, by another way than open.
 	sockets func(context.Context) (*verify.Picture, error)
+	// ground gets ready to answer questions about the ports of a namespace.
+	// Its error is errUsage where there is no such namespace or process.
+	ground func(context.Context, groundOptions) (ground, error)
 }
 
 // probeOptions say how the kernel is looked at.

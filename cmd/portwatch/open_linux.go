@@ -12,7 +12,9 @@ import (
 )
 
 // liveKernel is the kernel at hand.
-func liveKernel() kernel { return kernel{open: openLive, probe: probeLive, sockets: listLive} }
+func liveKernel() kernel {
+	return kernel{open: openLive, probe: probeLive, sockets: listLive, ground: openGround}
+}
 
 func listLive(ctx context.Context) (*verify.Picture, error) { return verify.List(ctx) }
 

@@ -212,14 +212,20 @@ func (r *BindRequest) inReach(b *event.Bucket) bool {
 	default:
 		return false
 	}
-	wild := r.Local.Addr().IsUnspecified()
-	switch {
-	case b.At.Is4() == r.Local.Addr().Is4():
-		return b.At.IsUnspecified() || b.At == r.Local.Addr()
-	case b.At.Is4(): // an IPv6 socket asks
-		return wild && b.At.IsUnspecified()
+	at, want := b.At, r.Local.Addr()
+	if at.Is4In6() { // an IPv6 socket's, which no other IPv6 address matches
+		if want.Is6() {
+			return false
+		}
+		at = at.Unmap()
 	}
-	return b.At.IsUnspecified() && !b.AtV6Only
+	switch {
+	case at.Is4() == want.Is4():
+		return at.IsUnspecified() || at == want
+	case at.Is4(): // an IPv6 socket asks
+		return want.IsUnspecified() && at.IsUnspecified()
+	}
+	return at.IsUnspecified() && !b.AtV6Only
 }
 
 func familyOfAddr(a netip.Addr) event.Family {

@@ -134,6 +134,8 @@ func TestJudgeBindByTheBucket(t *testing.T) {
 		{"dual stack", "10.0.0.1", "port", event.Bucket{ReusePort: event.ReachAddress, UID: bindAsker, At: at("::")}, AnswerNo},
 		{"IPv6 only", "10.0.0.1", "port", event.Bucket{ReusePort: event.ReachAddress, UID: bindAsker, At: at("::"), AtV6Only: true}, AnswerYes},
 		{"the IPv6 wildcard asks", "::", "port", event.Bucket{ReusePort: event.ReachAddress, UID: bindAsker, At: at("0.0.0.0")}, AnswerNo},
+		{"the IPv6 wildcard asks at a v4-mapped one", "::", "port", event.Bucket{ReusePort: event.ReachAddress, UID: bindAsker, At: at("::ffff:0.0.0.0")}, AnswerYes},
+		{"IPv4 asks at a v4-mapped one", "10.0.0.1", "port", event.Bucket{ReusePort: event.ReachAddress, UID: bindAsker, At: at("::ffff:0.0.0.0")}, AnswerNo},
 		{"the IPv6 wildcard asks at an address", "::", "port", event.Bucket{ReusePort: event.ReachAddress, UID: bindAsker, At: at("10.0.0.1")}, AnswerYes},
 	}
 	for _, tt := range tests {

@@ -164,3 +164,12 @@ func holderRank(h *PortHolder) int {
 	}
 	return 2
 }
+
+// ProcessInfo is what a look at an owner found out.
+func ProcessInfo(p *event.Process) *OwnerInfo {
+	info := infoOf(&p.Owner)
+	info.Exited, info.Exe, info.Cgroup, info.Unit = p.Exited, p.Exe, p.Cgroup, p.Unit
+	info.ContainerID, info.Container = p.ContainerID, p.Container
+	info.PodUID, info.Pod, info.PodNamespace = p.PodUID, p.Pod, p.PodNamespace
+	return &info
+}

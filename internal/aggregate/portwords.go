@@ -62,6 +62,8 @@ func (a *PortAnswer) verdict() string {
 		return fmt.Sprintf("Whether %s works is not known.", where)
 	case a.Sockets == 0:
 		return fmt.Sprintf("%s works: nothing holds the port.", where)
+	case a.Sockets == 1:
+		return fmt.Sprintf("%s works: the one socket on the port is not in the way.", where)
 	}
 	return fmt.Sprintf("%s works: of the %s on the port none is in the way.", where, plural(a.Sockets, "socket", "sockets"))
 }

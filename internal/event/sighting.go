@@ -42,7 +42,7 @@ type Bucket struct {
 	// ReuseAddr lets everybody with SO_REUSEADDR on the port.
 	ReuseAddr bool
 	// ReusePort lets sockets of the user UID with SO_REUSEPORT on the port: at
-	// every address, or only at the address At.
+	// every address, or only at the address At, which may be a v4-mapped one.
 	ReusePort Reach
 	UID       uint32
 	At        netip.Addr

@@ -67,7 +67,6 @@ func hold(s *event.Sighting, process event.Owner) {
 	if have.Kind == event.OwnerProcess && have.StartTime <= process.StartTime {
 		return
 	}
-	process.CgroupID = have.CgroupID
 	*have = process
 }
 
@@ -100,8 +99,10 @@ func sightingOf(k *sockdiag.Socket, inode uint32, now event.Time) *event.Sightin
 	s := &event.Sighting{Seen: now, Inode: uint64(k.Inode), Lease: event.Lease{
 		ID: event.LeaseID{Cookie: k.Cookie}, NetNS: inode, Device: k.Device, Protocol: k.Protocol, Family: k.Family,
 		State: k.State, Substate: k.Substate, Local: k.Local, Remote: k.Remote, V6Only: k.V6Only,
-		Owner: ownerOf(nil, k.CgroupID),
 	}}
+	if k.CgroupID > 1 { // the root proves nothing
+		s.Lease.Owner = ownerOf(nil, k.CgroupID)
+	}
 	if k.State == event.StateTimeWait {
 		s.Lease.Expires = now + event.Time(k.Expires)
 	}
