@@ -106,16 +106,11 @@ func (r *BindRequest) judgePort(sockets []event.Sighting) BindVerdict {
 	shares := false // a UDP socket lets the request share its port
 	for i := range sockets {
 		refuses := r.refusedAt(&sockets[i], &want)
-		if refuses == AnswerYes || refuses == AnswerUnknown {
+		if refuses != AnswerNo {
 			v.InTheWay = append(v.InTheWay, i)
 		}
-		switch {
-		case refuses == AnswerYes:
-			v.Fails = AnswerYes
-		case refuses == AnswerUnknown && v.Fails == AnswerNo:
-			v.Fails = AnswerUnknown
-		}
-		shares = shares || r.Protocol == event.UDP && r.mayShareUDP(&sockets[i], &want)
+		v.Fails = worseOf(v.Fails, refuses)
+		shares = shares || r.mayShareUDP(&sockets[i], &want)
 	}
 	if shares && v.Fails != AnswerNo {
 		// The first of the two that the kernel meets decides; in which order it
@@ -170,8 +165,8 @@ func (r *BindRequest) unlessShared(s *event.Sighting) Answer {
 // its port by SO_REUSEPORT: at the first such the kernel looks no further.
 func (r *BindRequest) mayShareUDP(s *event.Sighting, want *place) bool {
 	k := &s.Sharing
-	return r.ReusePort && k.Known && k.ReusePort && k.UID == r.UID && !(r.ReuseAddr && k.ReuseAddr) &&
-		overlapOf(s, want) != AnswerNo
+	return r.Protocol == event.UDP && r.ReusePort && k.Known && k.ReusePort && k.UID == r.UID &&
+		(!r.ReuseAddr || !k.ReuseAddr) && overlapOf(s, want) != AnswerNo
 }
 
 // overlapOf reports whether a socket's address is in the way of a request's. A

@@ -72,14 +72,10 @@ func (m *ConnectMeter) Add(s *event.Sighting) {
 	if l.NetNS != m.netns || l.Protocol != event.TCP || !m.dealt[port] {
 		return
 	}
-	switch {
-	case s.Bucket.Known && s.Bucket.Domain != 0:
+	if s.Bucket.Known && s.Bucket.Domain != 0 {
 		return // a VRF's
-	case s.Bucket.Known:
-		m.poisoned[port] = m.poisoned[port] || s.Bucket.Bound
-	default:
-		m.poisoned[port] = m.poisoned[port] || l.State == event.StateListen || l.State == event.StateBound
 	}
+	m.poisoned[port] = m.poisoned[port] || poisons(s)
 	for i := range m.targets {
 		t := &m.targets[i]
 		if l.Device == 0 && t.Local == l.Local.Addr() && t.Remote == l.Remote {
@@ -87,6 +83,15 @@ func (m *ConnectMeter) Add(s *event.Sighting) {
 			m.taken[i][port] = &found
 		}
 	}
+}
+
+// poisons reports whether a socket proves that somebody bound its port. Where the
+// bucket is not known, only what cannot be on a port otherwise proves it.
+func poisons(s *event.Sighting) bool {
+	if s.Bucket.Known {
+		return s.Bucket.Bound
+	}
+	return s.Lease.State == event.StateListen || s.Lease.State == event.StateBound
 }
 
 // Answers are what there is to say, in the order of the targets.

@@ -3,6 +3,7 @@ package aggregate
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -99,16 +100,10 @@ func (a *PortAnswer) whoHolds() string {
 func (h *PortHolder) Does() string {
 	who, l := holderName(h.Owner), &h.Lease
 	switch {
-	case h.Sockets > 1 && l.State == event.StateTimeWait:
-		return fmt.Sprintf("%d closed connections wait in TIME_WAIT", h.Sockets)
-	case h.Sockets > 1 && l.Origin == event.OriginAccept:
-		return fmt.Sprintf("%s has %d connections that were accepted on it", who, h.Sockets)
 	case h.Sockets > 1:
-		return fmt.Sprintf("%s has %d sockets on it, %s", who, h.Sockets, l.State)
-	case l.State == event.StateTimeWait && h.Expires:
-		return fmt.Sprintf("a closed connection to %s waits in TIME_WAIT for another %s", l.Remote, seconds(h))
+		return h.doTogether()
 	case l.State == event.StateTimeWait:
-		return fmt.Sprintf("a closed connection to %s waits in TIME_WAIT", l.Remote)
+		return h.waits()
 	case l.State == event.StateListen:
 		return fmt.Sprintf("%s listens on %s", who, l.Local)
 	case l.State == event.StateBound || l.State == event.StateUnconnected:
@@ -119,6 +114,25 @@ func (h *PortHolder) Does() string {
 		return fmt.Sprintf("%s uses the port for its connection to %s, %s", who, l.Remote, l.State)
 	}
 	return fmt.Sprintf("%s has a socket at %s, %s", who, l.Local, l.State)
+}
+
+func (h *PortHolder) doTogether() string {
+	switch who := holderName(h.Owner); {
+	case h.Lease.State == event.StateTimeWait:
+		return fmt.Sprintf("%d closed connections wait in TIME_WAIT", h.Sockets)
+	case h.Lease.Origin == event.OriginAccept:
+		return fmt.Sprintf("%s has %d connections that were accepted on it", who, h.Sockets)
+	default:
+		return fmt.Sprintf("%s has %d sockets on it, %s", who, h.Sockets, h.Lease.State)
+	}
+}
+
+func (h *PortHolder) waits() string {
+	said := fmt.Sprintf("a closed connection to %s waits in TIME_WAIT", h.Lease.Remote)
+	if h.Expires {
+		said += " for another " + seconds(h)
+	}
+	return said
 }
 
 func seconds(h *PortHolder) string {
@@ -153,35 +167,34 @@ func (a *PortAnswer) way() string {
 	if plain.Fails != AnswerYes || plain.Reason != event.ReasonPortHeld {
 		return ""
 	}
-	answers := map[string]Answer{}
-	for i := range a.Binds {
-		b := &a.Binds[i]
-		switch {
-		case b.Local != plain.Local:
-		case b.ReuseAddr:
-			answers["SO_REUSEADDR"] = b.Fails
-		case b.ReusePort:
-			answers["SO_REUSEPORT"] = b.Fails
-		}
-	}
-	var helps, unknown []string
-	for _, flag := range []string{"SO_REUSEADDR", "SO_REUSEPORT"} {
-		switch answers[flag] {
-		case AnswerNo:
-			helps = append(helps, flag)
-		case AnswerUnknown:
-			unknown = append(unknown, flag)
-		}
-	}
+	helps, unknown := a.helps(plain.Local)
 	switch {
 	case len(helps) > 0:
 		return fmt.Sprintf("With %s it works.", strings.Join(helps, " or "))
-	case len(unknown) == 2:
-		return "Whether SO_REUSEADDR or SO_REUSEPORT helps is not known without BPF."
-	case len(unknown) == 1:
-		return fmt.Sprintf("Whether %s helps is not known without BPF.", unknown[0])
+	case len(unknown) > 0:
+		return fmt.Sprintf("Whether %s helps is not known without BPF.", strings.Join(unknown, " or "))
 	}
 	return "Neither SO_REUSEADDR nor SO_REUSEPORT helps."
+}
+
+// helps are the flags with which bind() to the address works, and those of which
+// that is not known.
+func (a *PortAnswer) helps(local netip.AddrPort) (helps, unknown []string) {
+	for i := range a.Binds {
+		b := &a.Binds[i]
+		flag := "SO_REUSEADDR"
+		if b.ReusePort {
+			flag = "SO_REUSEPORT"
+		}
+		switch {
+		case b.Local != local || !b.ReuseAddr && !b.ReusePort:
+		case b.Fails == AnswerNo:
+			helps = append(helps, flag)
+		case b.Fails == AnswerUnknown:
+			unknown = append(unknown, flag)
+		}
+	}
+	return helps, unknown
 }
 
 // unseen says why lsof shows nothing, if it shows nothing.
@@ -241,7 +254,7 @@ func PortsSummary(answers []PortAnswer) string {
 	var fails, unknown, works []string
 	for i := range answers {
 		a := &answers[i]
-		switch word := a.PortQuestion.String(); a.WouldFail {
+		switch word := a.String(); a.WouldFail {
 		case AnswerYes:
 			fails = append(fails, word)
 		case AnswerNo:

@@ -30,7 +30,7 @@ func AppendWhy(dst []byte, c *fields.Context, r *fields.WhyReport, o WhyOptions)
 	}
 	for i := range r.Ports {
 		if len(r.Ports) > 1 {
-			dst = appendHeading(append(dst, '\n'), r.Ports[i].PortQuestion.String(), o)
+			dst = appendHeading(append(dst, '\n'), r.Ports[i].String(), o)
 		}
 		dst = appendPort(dst, c, &r.Ports[i], o)
 	}
@@ -110,7 +110,7 @@ const shownEvidence = 5
 func appendConnect(dst []byte, c *fields.Context, all []aggregate.ConnectAnswer, o WhyOptions) []byte {
 	dst = appendWhyTable(append(dst, '\n'), c, fields.ConnectColumns(), all, o)
 	for i := range all {
-		if !all[i].Known {
+		if !all[i].Known && len(all) > 1 { // one alone has been told
 			dst = appendWrapped(append(dst, '\n'), event.Printable(all[i].Explanation()), 0, 0, o.Width)
 		}
 	}

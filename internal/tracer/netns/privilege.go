@@ -15,7 +15,7 @@ import (
 // in /proc. An error says that it could not be found out.
 func (ns Namespace) Holds(pid int, capability uint) (holds bool, err error) {
 	dir := "/proc/" + strconv.Itoa(pid)
-	user, err := os.Stat(dir + "/ns/user")
+	lives, err := os.Stat(dir + "/ns/user")
 	if err != nil {
 		return false, fmt.Errorf("read user namespace of process %d: %w", pid, err)
 	}
@@ -27,37 +27,40 @@ func (ns Namespace) Holds(pid int, capability uint) (holds bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
 	owner, err := related(file, unix.NS_GET_USERNS)
-	for err == nil {
-		at, statErr := owner.Stat()
-		if statErr != nil {
-			return false, errors.Join(statErr, owner.Close())
-		}
-		if os.SameFile(at, user) {
-			return effective>>capability&1 == 1, owner.Close()
-		}
-		// Who made a namespace has every capability in it, from where it was made.
-		maker, makerErr := ownerUID(owner)
-		parent, parentErr := related(owner, unix.NS_GET_PARENT)
-		if err = errors.Join(owner.Close(), makerErr, parentErr); err != nil {
-			break
-		}
-		if above, statErr := parent.Stat(); statErr == nil && os.SameFile(above, user) && maker == uid {
-			return true, parent.Close()
-		}
-		owner = parent
+	if err = errors.Join(err, file.Close()); err != nil {
+		return false, fmt.Errorf("find owner of network namespace %d: %w", ns.Inode, err)
 	}
-	if errors.Is(err, unix.EPERM) && atTop(err) {
+	above, made, err := climb(owner, lives, uid)
+	switch {
+	case errors.Is(err, errTop):
 		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("find owner of network namespace %d: %w", ns.Inode, err)
 	}
-	return false, fmt.Errorf("find owner of network namespace %d: %w", ns.Inode, err)
+	return above && (made || effective>>capability&1 == 1), nil
+}
+
+// climb goes up from a user namespace, which it closes, to the one that a process
+// lives in. made says that the process's user made the last one below: then it has
+// every capability there.
+func climb(at *os.File, lives os.FileInfo, uid uint32) (found, made bool, err error) {
+	for {
+		here, err := at.Stat()
+		if err != nil || os.SameFile(here, lives) {
+			return err == nil, made, errors.Join(err, at.Close())
+		}
+		maker, makerErr := unix.IoctlGetUint32(int(at.Fd()), unix.NS_GET_OWNER_UID)
+		parent, parentErr := related(at, unix.NS_GET_PARENT)
+		if err := errors.Join(parentErr, makerErr, at.Close()); err != nil {
+			return false, false, err
+		}
+		at, made = parent, maker == uid
+	}
 }
 
 // errTop says that no user namespace is above.
 var errTop = errors.New("no user namespace is above, or none that may be seen")
-
-func atTop(err error) bool { return errors.Is(err, errTop) }
 
 // related opens the namespace that an ioctl of ns(7) leads to.
 func related(file *os.File, request uint) (*os.File, error) {
@@ -69,11 +72,6 @@ func related(file *os.File, request uint) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "user namespace"), nil
-}
-
-func ownerUID(file *os.File) (uint32, error) {
-	uid, err := unix.IoctlGetUint32(int(file.Fd()), unix.NS_GET_OWNER_UID)
-	return uid, err
 }
 
 // readPowers reads the effective capabilities and the effective user of a process.
