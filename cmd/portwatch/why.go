@@ -156,7 +156,7 @@ const (
 // runPorts answers questions about ports, at once or when bind() would work.
 func runPorts(ctx context.Context, a *app, f *whyFlags, g ground, questions []aggregate.PortQuestion) error {
 	deadline := time.Now().Add(f.length)
-	for {
+	for first := true; ; first = false {
 		began := time.Now()
 		report, err := answerPorts(ctx, g, questions)
 		if err != nil {
@@ -165,6 +165,9 @@ func runPorts(ctx context.Context, a *app, f *whyFlags, g ground, questions []ag
 		works := !slices.ContainsFunc(report.Ports, func(p aggregate.PortAnswer) bool { return !p.BindWorks() })
 		if !f.wait || works {
 			return printWhy(a, f, g, report)
+		}
+		if first {
+			fmt.Fprintf(a.stderr, "Waiting: %s\n", report.Summary())
 		}
 		rest := min(max(waitRest*time.Since(began), waitShortest), waitLongest)
 		if f.length > 0 {
