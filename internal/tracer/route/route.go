@@ -87,15 +87,19 @@ func IsLocal(addr netip.Addr) (bool, error) {
 	switch {
 	case addr.IsUnspecified():
 		return true, nil
-	case addr.Is4():
-		r, err := Find(addr, 0)
-		if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) {
-			return addr.IsMulticast(), nil
-		}
-		return r.Type == unix.RTN_LOCAL || r.Type == unix.RTN_BROADCAST || r.Type == unix.RTN_MULTICAST, err
+	case addr.Is6():
+		return hasAddress(addr)
+	case addr.IsMulticast(), addr == limitedBroadcast: // wherever they lead
+		return true, nil
 	}
-	return hasAddress(addr)
+	r, err := Find(addr, 0)
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) {
+		return false, nil
+	}
+	return r.Type == unix.RTN_LOCAL || r.Type == unix.RTN_BROADCAST, err
 }
+
+var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // hasAddress reports whether an interface has the IPv6 address, and has proven
 // that nobody else has.
