@@ -26,6 +26,7 @@ as their local port, and what waits in TIME_WAIT, which lsof does not show.
 The verdict is computed from the kernel's own tables; nothing is bound, and no
 hook is attached. What a security module or a cgroup program refuses is not seen.
 
+Without a port it watches, and explains the next refusal that the kernel gives.
 --connect says how many more connections to a destination succeed, and from
 which address. Its name is the only one that is ever resolved.`
 
@@ -33,6 +34,7 @@ const whyExample = `  portwatch why 36601 37601 38601       in use, and lsof sho
   portwatch why 127.0.0.1:8080 53/udp   at one address; of UDP
   portwatch why 80 -p 977               in that process's namespace, for its powers
   portwatch why 8080 --wait --for 2m && ./server
+  portwatch why --for 1m                the next refusal, whatever it is
   portwatch why --connect db.example:5432`
 
 // whyFlags are those of why.
@@ -60,7 +62,7 @@ func newWhyCommand(a *app) *cobra.Command {
 	flags.StringVarP(&f.netns, "netns", "N", "", "the namespace: a name, pid:N, inode:N or a path")
 	flags.StringVar(&f.connect, "connect", "", "ask about connections to HOST:PORT")
 	flags.BoolVar(&f.wait, "wait", false, "return when bind() would work")
-	flags.DurationVar(&f.length, "for", 0, "with --wait: give up after this time, exit 1 (0: when stopped)")
+	flags.DurationVar(&f.length, "for", 0, "give up after this time; with --wait, exit 1 then (0: when stopped)")
 	flags.BoolVarP(&f.noHeader, "no-header", "H", false, "print no headers")
 	flags.Var(&f.mode, "mode", "how to look: diag does without BPF")
 	return cmd
@@ -69,8 +71,8 @@ func newWhyCommand(a *app) *cobra.Command {
 // check refuses what cannot work before anything is read.
 func (f *whyFlags) check(cmd *cobra.Command, args []string) error {
 	switch {
-	case len(args) == 0 && f.connect == "":
-		return usagef(cmd, "about which port? want PORT, ADDRESS:PORT or --connect HOST:PORT")
+	case len(args) == 0 && f.connect == "" && f.wait:
+		return usagef(cmd, "--wait for which port? want PORT or ADDRESS:PORT")
 	case len(args) > 0 && f.connect != "":
 		return usagef(cmd, "--connect %s with %s: one question at a time", f.connect, args[0])
 	case f.connect != "" && f.wait:
@@ -79,7 +81,7 @@ func (f *whyFlags) check(cmd *cobra.Command, args []string) error {
 		return usagef(cmd, "--pid %d: not a process id", f.pid)
 	case f.length < 0:
 		return usagef(cmd, "--for %s: must not be negative", f.length)
-	case cmd.Flags().Changed("for") && !f.wait:
+	case cmd.Flags().Changed("for") && !f.wait && (len(args) > 0 || f.connect != ""):
 		return usagef(cmd, "--for %s without --wait: why answers at once", f.length)
 	}
 	return nil
@@ -88,6 +90,9 @@ func (f *whyFlags) check(cmd *cobra.Command, args []string) error {
 func runWhy(cmd *cobra.Command, a *app, f *whyFlags, args []string) error {
 	if err := f.check(cmd, args); err != nil {
 		return err
+	}
+	if len(args) == 0 && f.connect == "" {
+		return runNext(cmd, a, f)
 	}
 	var questions []aggregate.PortQuestion
 	for _, word := range args {
@@ -164,7 +169,7 @@ func runPorts(ctx context.Context, a *app, f *whyFlags, g ground, questions []ag
 		}
 		works := !slices.ContainsFunc(report.Ports, func(p aggregate.PortAnswer) bool { return !p.BindWorks() })
 		if !f.wait || works {
-			return printWhy(a, f, g, report)
+			return printWhy(a, f, g.Meta(), report)
 		}
 		if first {
 			fmt.Fprintf(a.stderr, "Waiting: %s\n", report.Summary())
@@ -174,7 +179,7 @@ func runPorts(ctx context.Context, a *app, f *whyFlags, g ground, questions []ag
 			rest = min(rest, time.Until(deadline))
 		}
 		if rest <= 0 || !pauseFor(ctx, rest) {
-			return errors.Join(printWhy(a, f, g, report), exitStatus(exitFailure))
+			return errors.Join(printWhy(a, f, g.Meta(), report), exitStatus(exitFailure))
 		}
 	}
 }
@@ -191,8 +196,8 @@ func pauseFor(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func printWhy(a *app, f *whyFlags, g ground, report *fields.WhyReport) error {
-	c := &fields.Context{Meta: g.Meta()}
+func printWhy(a *app, f *whyFlags, meta *aggregate.Meta, report *fields.WhyReport) error {
+	c := &fields.Context{Meta: meta}
 	var buf []byte
 	switch f.output.word {
 	case "json":

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -295,6 +296,49 @@ func TestWhyWait(t *testing.T) {
 	k.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("it did not return when the port was given back: %v", err)
+	}
+}
+
+// Without a port the next refusal is explained, with who holds what was asked for.
+func TestWhyNextRefusal(t *testing.T) {
+	ns := tracertest.PrivateNetNS(t)
+	holder, victim := tracertest.StartActor(t, ns, "holder"), tracertest.StartActor(t, ns, "victim")
+	if errno := holder.Socket(tracertest.TCP4).Bind(heldPort); errno != 0 {
+		t.Fatal(errno)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "why", "-N", inode(ns), "-o", "json")
+	cmd.Args[0] = liveCommand
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	for over := false; !over; { // it says nothing once it watches
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			over = true
+		default:
+			victim.Repeat(heldPort, 1)
+		}
+	}
+	var document struct {
+		Summary string
+		Failure struct{ Owner struct{ PID int } }
+		Holders []heldDoc
+	}
+	if err := json.Unmarshal(out.Bytes(), &document); err != nil {
+		t.Fatal(err)
+	}
+	if document.Failure.Owner.PID != victim.PID || len(document.Holders) != 1 || document.Holders[0].Owner.PID != holder.PID ||
+		!strings.Contains(document.Summary, "victim") {
+		t.Errorf("%+v, want the victim's refusal and the holder", document)
 	}
 }
 

@@ -161,14 +161,11 @@ func runConnect(cmd *cobra.Command, a *app, f *whyFlags, g ground) error {
 			targets = append(targets, t)
 		}
 	}
-	facts := g.Facts()
-	meter := aggregate.NewConnectMeter(&facts.Limits, facts.Name, targets, facts.Blind)
-	sight, err := g.Look(cmd.Context(), func(s *event.Sighting) bool { meter.Add(s); return false })
+	report, err := meterTargets(cmd.Context(), g, targets)
 	if err != nil {
 		return err
 	}
-	report := &fields.WhyReport{Connect: meter.Answers(), Notes: facts.Notes, Unread: unreadOf(sight)}
-	return printWhy(a, f, g, report)
+	return printWhy(a, f, g.Meta(), report)
 }
 
 // parseDestination reads HOST:PORT.

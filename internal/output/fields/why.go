@@ -10,6 +10,11 @@ import (
 // WhyReport is the answer to questions about ports, or about connections to a
 // destination.
 type WhyReport struct {
+	// Failure is the refusal that the rest explains; nil if ports were named.
+	Failure *aggregate.Failure
+	// Watched says for how long no refusal was seen; "" if one was, or nothing
+	// was watched.
+	Watched string
 	Ports   []aggregate.PortAnswer
 	Connect []aggregate.ConnectAnswer
 	// Reserve is how to keep the ports in the range from connections; empty if
@@ -22,7 +27,12 @@ type WhyReport struct {
 
 // Summary is the answer in one sentence.
 func (r *WhyReport) Summary() string {
-	if len(r.Ports) > 0 {
+	switch {
+	case r.Watched != "":
+		return r.Watched
+	case r.Failure != nil:
+		return r.Failure.Refusal()
+	case len(r.Ports) > 0:
 		return aggregate.PortsSummary(r.Ports)
 	}
 	return aggregate.ConnectSummary(r.Connect)
@@ -41,7 +51,9 @@ var Why = newDocument("portwatch.why/1", "Who holds ports, whether bind() would 
 		rows("ports", "The ports that were asked about; null if none was.", portAnswer,
 			func(r *WhyReport) ([]aggregate.PortAnswer, bool) { return r.Ports, len(r.Ports) > 0 }),
 		rows("connect", "The destination's addresses; null if none was asked about.", connectAnswer,
-			func(r *WhyReport) ([]aggregate.ConnectAnswer, bool) { return r.Connect, len(r.Ports) == 0 }),
+			func(r *WhyReport) ([]aggregate.ConnectAnswer, bool) { return r.Connect, len(r.Connect) > 0 }),
+		nest("failure", "The refusal that was waited for; null if ports were named.", failure,
+			func(r *WhyReport) *failureRow { return r.Failure }),
 		rows("holders", "Who holds the first port asked about.", portHolder,
 			func(r *WhyReport) ([]aggregate.PortHolder, bool) {
 				if a := r.first(); a != nil {

@@ -25,8 +25,14 @@ func AppendWhy(dst []byte, c *fields.Context, r *fields.WhyReport, o WhyOptions)
 	if o.Wide || o.Markdown {
 		o.Width = 0
 	}
-	if len(r.Ports) != 1 {
+	if len(r.Ports) != 1 || r.Failure != nil {
 		dst = appendWrapped(dst, event.Printable(r.Summary()), 0, 0, o.Width)
+	}
+	if len(r.Ports) == 1 && r.Failure != nil {
+		dst = append(dst, '\n')
+	}
+	if len(r.Connect) > 0 && r.Failure != nil {
+		dst = appendWrapped(append(dst, '\n'), event.Printable(aggregate.ConnectSummary(r.Connect)), 0, 0, o.Width)
 	}
 	for i := range r.Ports {
 		if len(r.Ports) > 1 {
