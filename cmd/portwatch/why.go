@@ -68,27 +68,34 @@ func newWhyCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// check refuses what cannot work before anything is read.
-func (f *whyFlags) check(cmd *cobra.Command, args []string) error {
+// check refuses what cannot work before anything is read. named says that ports
+// were.
+func (f *whyFlags) check(cmd *cobra.Command, named bool) error {
 	switch {
-	case len(args) == 0 && f.connect == "" && f.wait:
-		return usagef(cmd, "--wait for which port? want PORT or ADDRESS:PORT")
-	case len(args) > 0 && f.connect != "":
-		return usagef(cmd, "--connect %s with %s: one question at a time", f.connect, args[0])
-	case f.connect != "" && f.wait:
-		return usagef(cmd, "--wait waits for bind() and --connect binds nothing")
+	case named && f.connect != "":
+		return usagef(cmd, "--connect %s and a port: one question at a time", f.connect)
 	case cmd.Flags().Changed("pid") && f.pid < 1:
 		return usagef(cmd, "--pid %d: not a process id", f.pid)
 	case f.length < 0:
 		return usagef(cmd, "--for %s: must not be negative", f.length)
-	case cmd.Flags().Changed("for") && !f.wait && (len(args) > 0 || f.connect != ""):
+	}
+	return f.checkWait(cmd, named)
+}
+
+func (f *whyFlags) checkWait(cmd *cobra.Command, named bool) error {
+	switch {
+	case f.wait && f.connect != "":
+		return usagef(cmd, "--wait waits for bind() and --connect binds nothing")
+	case f.wait && !named:
+		return usagef(cmd, "--wait for which port? want PORT or ADDRESS:PORT")
+	case cmd.Flags().Changed("for") && !f.wait && (named || f.connect != ""):
 		return usagef(cmd, "--for %s without --wait: why answers at once", f.length)
 	}
 	return nil
 }
 
 func runWhy(cmd *cobra.Command, a *app, f *whyFlags, args []string) error {
-	if err := f.check(cmd, args); err != nil {
+	if err := f.check(cmd, len(args) > 0); err != nil {
 		return err
 	}
 	if len(args) == 0 && f.connect == "" {

@@ -156,8 +156,12 @@ func TestAnswerSaysWhatHelps(t *testing.T) {
 		{"two TIME_WAITs", []event.Sighting{waitingFor("10.0.0.5:443", 41*time.Second), waitingFor("10.0.0.6:443", 50*time.Second)}, []string{
 			"10.0.0.6:443 waits in TIME_WAIT for another 50 s, and 1 more socket is in the way.", "The last of them ends in 50 s.",
 		}, ""},
-		{"a TIME_WAIT beside a listener", []event.Sighting{here(5, "0.0.0.0", event.StateListen, ""), waitingFor("10.0.0.5:443", time.Second)},
-			[]string{"app[5] listens"}, "lsof"},
+		{
+			"a TIME_WAIT beside a listener",
+			[]event.Sighting{here(5, "0.0.0.0", event.StateListen, ""), waitingFor("10.0.0.5:443", time.Second)},
+			[]string{"app[5] listens"},
+			"lsof",
+		},
 	}
 	for _, tt := range tests {
 		a := ask(portWorld(tt.sockets...))

@@ -25,15 +25,7 @@ func AppendWhy(dst []byte, c *fields.Context, r *fields.WhyReport, o WhyOptions)
 	if o.Wide || o.Markdown {
 		o.Width = 0
 	}
-	if len(r.Ports) != 1 || r.Failure != nil {
-		dst = appendWrapped(dst, event.Printable(r.Summary()), 0, 0, o.Width)
-	}
-	if len(r.Ports) == 1 && r.Failure != nil {
-		dst = append(dst, '\n')
-	}
-	if len(r.Connect) > 0 && r.Failure != nil {
-		dst = appendWrapped(append(dst, '\n'), event.Printable(aggregate.ConnectSummary(r.Connect)), 0, 0, o.Width)
-	}
+	dst = appendAnswer(dst, r, o.Width)
 	for i := range r.Ports {
 		if len(r.Ports) > 1 {
 			dst = appendHeading(append(dst, '\n'), r.Ports[i].String(), o)
@@ -51,6 +43,21 @@ func AppendWhy(dst []byte, c *fields.Context, r *fields.WhyReport, o WhyOptions)
 	}
 	dst = appendList(dst, "Mind:", r.Notes, o.Width)
 	return appendList(dst, "Could not be read:", r.Unread, o.Width)
+}
+
+// appendAnswer appends the sentence that a port's own does not say.
+func appendAnswer(dst []byte, r *fields.WhyReport, width int) []byte {
+	if len(r.Ports) != 1 || r.Failure != nil {
+		dst = appendWrapped(dst, event.Printable(r.Summary()), 0, 0, width)
+	}
+	switch {
+	case r.Failure == nil:
+	case len(r.Ports) == 1:
+		dst = append(dst, '\n')
+	case len(r.Connect) > 0:
+		dst = appendWrapped(append(dst, '\n'), event.Printable(aggregate.ConnectSummary(r.Connect)), 0, 0, width)
+	}
+	return dst
 }
 
 func appendHeading(dst []byte, heading string, o WhyOptions) []byte {
