@@ -174,7 +174,7 @@ func (a *ConnectAnswer) Explanation() string {
 	said := fmt.Sprintf("%s%s to %s from %s: %d of %d ports are taken", most,
 		plural(more, "more connect() succeeds", "more connect()s succeed"), a.Remote, a.Local, p.InUse, p.Capacity)
 	if p.TimeWait > 0 {
-		said += fmt.Sprintf(", %d of them wait in TIME_WAIT", p.TimeWait)
+		said += fmt.Sprintf(", %d of them in TIME_WAIT", p.TimeWait)
 	}
 	if p.Reusable > 0 && !a.AtMost {
 		said += fmt.Sprintf(", %d of which connect() may take over", p.Reusable)
