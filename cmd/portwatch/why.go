@@ -158,6 +158,14 @@ func parseQuestion(word string) (q aggregate.PortQuestion, err error) {
 	return q, nil
 }
 
+// foldFrom is how many sockets alike are told as one.
+func (f *whyFlags) foldFrom() int {
+	if f.output.word == "json" || f.output.word == "csv" {
+		return foldInData
+	}
+	return foldOnScreen
+}
+
 // The pace of --wait: after a look, a hundred times its cost of rest, within bounds.
 const (
 	waitRest     = 100
@@ -170,7 +178,7 @@ func runPorts(ctx context.Context, a *app, f *whyFlags, g ground, questions []ag
 	deadline := time.Now().Add(f.length)
 	for first := true; ; first = false {
 		began := time.Now()
-		report, err := answerPorts(ctx, g, questions)
+		report, err := answerPorts(ctx, g, questions, f.foldFrom())
 		if err != nil {
 			return err
 		}

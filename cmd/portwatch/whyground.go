@@ -58,8 +58,14 @@ type groundFacts struct {
 	Notes      []string
 }
 
+// How many sockets alike are told as one: on a screen, and to a program.
+const (
+	foldOnScreen = 9
+	foldInData   = 1001
+)
+
 // answerPorts looks, and answers.
-func answerPorts(ctx context.Context, g ground, questions []aggregate.PortQuestion) (*fields.WhyReport, error) {
+func answerPorts(ctx context.Context, g ground, questions []aggregate.PortQuestion, foldFrom int) (*fields.WhyReport, error) {
 	sight, err := g.Look(ctx, func(s *event.Sighting) bool { return isAsked(questions, &s.Lease) })
 	if err != nil {
 		return nil, err
@@ -74,7 +80,7 @@ func answerPorts(ctx context.Context, g ground, questions []aggregate.PortQuesti
 		names[ns.Inode] = ns.Name
 	}
 	world := &aggregate.PortWorld{
-		NetNS: facts.NetNS, Limits: facts.Limits, Sockets: sight.Sightings, Talkers: talkers, Complete: facts.Complete,
+		NetNS: facts.NetNS, Limits: facts.Limits, Sockets: sight.Sightings, Talkers: talkers, Complete: facts.Complete, FoldFrom: foldFrom,
 		UID: facts.UID, Privileged: facts.Privileged, Local: g.Local, IPv6: facts.IPv6,
 		Owner: remember(g.Describe), NameOf: func(inode uint32) string { return names[inode] },
 	}

@@ -34,7 +34,7 @@ func runNext(cmd *cobra.Command, a *app, f *whyFlags) error {
 	}
 	o := watchOptions{Logger: newLogger(a, "warn"), MaxLeases: tracer.DefaultMaxLeases}
 	fmt.Fprintln(a.stderr, "Waiting for the next refusal; Ctrl-C ends it. Next: portwatch why PORT")
-	v := &nextView{ctx: cmd.Context(), app: a, filter: chosen}
+	v := &nextView{ctx: cmd.Context(), app: a, filter: chosen, foldFrom: f.foldFrom()}
 	p := &pipeline{out: newOutbox(io.Discard), view: v, interval: time.Second, length: f.length}
 	spent, last, err := a.observe(cmd.Context(), o, p)
 	if spent == nil || err != nil {
@@ -56,14 +56,15 @@ func watchedWords(s *aggregate.Snapshot) string {
 // nextView waits for a refusal, and looks who holds what was asked for there and
 // then.
 type nextView struct {
-	ctx    context.Context
-	app    *app
-	filter *filter
-	start  event.Start
-	from   event.Time
-	clock  aggregate.Clock
-	report *fields.WhyReport
-	meta   *aggregate.Meta
+	ctx      context.Context
+	app      *app
+	filter   *filter
+	start    event.Start
+	from     event.Time
+	clock    aggregate.Clock
+	foldFrom int
+	report   *fields.WhyReport
+	meta     *aggregate.Meta
 }
 
 func (v *nextView) frame(*aggregate.Snapshot) error { return nil }
@@ -103,7 +104,7 @@ func (v *nextView) explain(f *aggregate.Failure) (*fields.WhyReport, error) {
 	case asksForPort(f):
 		found, err = answerPorts(v.ctx, g, []aggregate.PortQuestion{{
 			Protocol: f.Protocol, Port: f.Local.Port(), Addr: f.Local.Addr().Unmap(),
-		}})
+		}}, v.foldFrom)
 	}
 	if err != nil {
 		return nil, err

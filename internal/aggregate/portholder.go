@@ -8,9 +8,6 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
-// foldedFrom is how many sockets alike are told as one entry.
-const foldedFrom = 9
-
 // settleOrigins finds the accepted sockets among those of one port: the socket
 // itself does not show that it was accepted, but a listener at its address does.
 // Those that wait to be accepted belong to whoever listens.
@@ -77,7 +74,7 @@ func (w *PortWorld) holders(sockets []event.Sighting, inTheWay []Answer) []PortH
 		h.InTheWay = inTheWay[i]
 		h.Share = 1 / float64(len(sockets))
 		k := of(i)
-		if alike[k] < foldedFrom {
+		if alike[k] < w.FoldFrom {
 			all = append(all, h)
 			continue
 		}

@@ -42,6 +42,8 @@ type PortWorld struct {
 	UID        uint32
 	Privileged Answer
 	Local      func(netip.Addr) Answer
+	// FoldFrom is how many sockets alike are told as one entry.
+	FoldFrom int
 	// IPv6 says whether there is an IPv6 wildcard to bind.
 	IPv6 bool
 	// Owner and NameOf tell what is known of an owner and of a namespace.

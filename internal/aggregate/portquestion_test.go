@@ -12,13 +12,15 @@ import (
 const (
 	askedNS = 1
 	otherNS = 2
+	// foldedFrom is how many alike are told as one.
+	foldedFrom = 9
 )
 
 // portWorld is a world with these sockets.
 func portWorld(sockets ...event.Sighting) *PortWorld {
 	names := map[uint32]string{askedNS: "host", otherNS: "pod"}
 	return &PortWorld{
-		NetNS: askedNS, Complete: true, UID: bindAsker, Privileged: AnswerNo, Sockets: sockets,
+		NetNS: askedNS, Complete: true, FoldFrom: foldedFrom, UID: bindAsker, Privileged: AnswerNo, Sockets: sockets,
 		Limits: event.Limits{
 			Range: event.PortRange{Low: 8000, High: 9000}, UnprivilegedStart: 1024,
 			Reserved: []event.PortRange{{Low: 8500, High: 8600}},

@@ -99,6 +99,9 @@ func (a *PortAnswer) whoHolds() string {
 // Does says who holds the port and how.
 func (h *PortHolder) Does() string {
 	who, l := holderName(h.Owner), &h.Lease
+	if h.Processes > 1 {
+		who += fmt.Sprintf(" (and %s)", plural(h.Processes-1, "more process", "more processes"))
+	}
 	switch {
 	case h.Sockets > 1:
 		return h.doTogether()

@@ -13,9 +13,7 @@ import (
 // HolderColumns are the table of who is on a port, for these holders: a column that
 // would be empty is left out. wide adds what a narrow screen has no room for.
 func HolderColumns(holders []aggregate.PortHolder, elsewhere, wide bool) []Column[portHolderRow] {
-	all := []Column[portHolderRow]{
-		{Header: "HOLDER", Value: func(_ *Context, h *portHolderRow) Value { return processAndPID(h.Owner) }},
-	}
+	all := []Column[portHolderRow]{{Header: "HOLDER", Value: func(_ *Context, h *portHolderRow) Value { return holderWord(h) }}}
 	if elsewhere {
 		all = append(all, Column[portHolderRow]{Header: "NETNS", Value: func(_ *Context, h *portHolderRow) Value {
 			return netnsWord(h.NetNSName, h.Lease.NetNS)
@@ -60,6 +58,19 @@ func wideHolderColumns() []Column[portHolderRow] {
 		of("WHERE", func(_ *Context, o *ownerInfo) Value { return Text(Where(o)) }),
 		of("EXE", owner.Named("exe").value),
 	}
+}
+
+// holderWord is the process, with how many others have the socket too, or where the
+// socket was made if no process is known.
+func holderWord(h *portHolderRow) Value {
+	where := Where(h.Owner)
+	switch {
+	case h.Processes > 1:
+		return Text(string(processAndPID(h.Owner).AppendText(nil, nil)) + "+" + strconv.Itoa(h.Processes-1))
+	case h.Owner.ID.Kind == event.OwnerCgroup && where != "":
+		return Text(where)
+	}
+	return processAndPID(h.Owner)
 }
 
 func answerWord(a aggregate.Answer) string {
