@@ -223,6 +223,11 @@ struct inode {
 	unsigned long i_ino;
 };
 
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
 struct file {
 	struct inode *f_inode;
 	void *private_data;
@@ -307,6 +312,7 @@ struct bpf_iter__task_file {
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
 
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2

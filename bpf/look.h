@@ -32,12 +32,13 @@ static __always_inline void read_bucket(const struct inet_bind_bucket *bucket,
 	s->bucket_family = 6;
 }
 
+/* A TCP socket of an MPTCP one is the kernel's own and has no file, but the inode
+ * number of the one that the program has. */
 static __always_inline __u64 sock_inode(const struct sock *sk)
 {
-	struct socket *socket = BPF_CORE_READ(sk, sk_socket);
-	struct file *file = socket ? BPF_CORE_READ(socket, file) : 0;
+	struct socket_alloc *socket = (void *)BPF_CORE_READ(sk, sk_socket);
 
-	return file ? BPF_CORE_READ(file, f_inode, i_ino) : 0;
+	return socket ? BPF_CORE_READ(socket, vfs_inode.i_ino) : 0;
 }
 
 static __always_inline void write_sighting(struct seq_file *seq, struct pw_sighting *s)
@@ -83,34 +84,45 @@ static __always_inline void see_timewait(struct seq_file *seq, const struct inet
 	write_sighting(seq, &s);
 }
 
+/* What the socket behind a descriptor holds. One of MPTCP shows where its first
+ * TCP socket is bound, which is in no table before it listens or connects. */
+static __always_inline void see_bound(struct sock *sk, __u16 protocol, struct pw_sighting *s)
+{
+	const struct inet_connection_sock *icsk = (const void *)sk;
+
+	read_lease(sk, protocol == IPPROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP, &s->lease, 0);
+	s->lease.cookie = bpf_get_socket_cookie(sk);
+	s->lease.word.state = PROBE(sk, skc_state);
+	if (protocol == IPPROTO_UDP)
+		return;
+	s->lease.word.origin = found_origin(sk);
+	if (protocol == IPPROTO_TCP)
+		read_bucket(BPF_CORE_READ(icsk, icsk_bind_hash), s);
+	if (s->lease.word.state != TCP_CLOSE)
+		return;
+	s->lease.word.state = PW_STATE_BOUND;
+	s->lease.family = read_local_addr(sk, s->lease.local_addr);
+	s->lease.remote_port = 0;
+}
+
 /* A descriptor: who holds the socket, and the sockets that are in no table
  * because they are bound and nothing else. */
 static __always_inline void see_file(struct seq_file *seq, struct sock *sk,
 				     struct task_struct *task, struct file *file)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	const struct inet_connection_sock *icsk = (const void *)sk;
-	__u8 protocol = (__u8)sock_protocol(sk, 0);
+	__u16 protocol = sock_protocol(sk, 0);
 	struct pw_sighting s = {};
 
-	if (!sock_is_inet(sk) || PROBE(sk, skc_num) == 0 ||
-	    (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
+	if (!sock_is_inet(sk) ||
+	    (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_MPTCP))
 		return;
-	read_lease(sk, protocol, &s.lease, 0);
-	s.lease.cookie = bpf_get_socket_cookie(sk);
-	s.lease.word.state = PROBE(sk, skc_state);
+	if (PROBE(sk, skc_num) == 0 && protocol != IPPROTO_MPTCP)
+		return;
+	see_bound(sk, protocol, &s);
 	s.inode = BPF_CORE_READ(file, f_inode, i_ino);
 	s.uid = BPF_CORE_READ(file, f_inode, i_uid.val);
 	s.by_file = 1;
-	if (protocol == IPPROTO_TCP) {
-		s.lease.word.origin = found_origin(sk);
-		read_bucket(BPF_CORE_READ(icsk, icsk_bind_hash), &s);
-		if (s.lease.word.state == TCP_CLOSE) {
-			s.lease.word.state = PW_STATE_BOUND;
-			s.lease.family = read_local_addr(sk, s.lease.local_addr);
-			s.lease.remote_port = 0;
-		}
-	}
 	s.lease.start_time = BPF_CORE_READ(leader, start_boottime);
 	s.lease.tgid = BPF_CORE_READ(task, tgid);
 	s.lease.uid = BPF_CORE_READ(task, cred, uid.val);

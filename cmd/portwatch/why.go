@@ -18,10 +18,11 @@ import (
 	"github.com/portwatch/portwatch/internal/output/text"
 )
 
-const whyLong = `Says who holds a port and whether bind() would work now: for a plain socket, with
-SO_REUSEADDR and with SO_REUSEPORT. Holders are listeners, accepted sockets,
-sockets that are bound and nothing else, connections of any program that use it
-as their local port, and what waits in TIME_WAIT, which lsof does not show.
+const whyLong = `Says who holds a port and whether bind() would work now: for a plain socket,
+with SO_REUSEADDR and with SO_REUSEPORT. Holders are listeners, accepted
+sockets, sockets that are bound and nothing else, connections of any program
+that use it as their local port, and what waits in TIME_WAIT, which lsof does
+not show.
 
 The verdict is computed from the kernel's own tables; nothing is bound, and no
 hook is attached. What a security module or a cgroup program refuses is not seen.
@@ -186,6 +187,9 @@ func runPorts(ctx context.Context, a *app, f *whyFlags, g ground, questions []ag
 		if !f.wait || works {
 			return printWhy(a, f, g.Meta(), report)
 		}
+		if cause := neverKnown(g, report); cause != nil {
+			return cause
+		}
 		if first {
 			fmt.Fprintf(a.stderr, "Waiting: %s\n", report.Summary())
 		}
@@ -197,6 +201,21 @@ func runPorts(ctx context.Context, a *app, f *whyFlags, g ground, questions []ag
 			return errors.Join(printWhy(a, f, g.Meta(), report), exitStatus(exitFailure))
 		}
 	}
+}
+
+// neverKnown says why waiting is in vain: where sockets are hidden, that nothing
+// holds a port proves nothing. nil where it is not.
+func neverKnown(g ground, report *fields.WhyReport) error {
+	if g.Facts().Complete {
+		return nil
+	}
+	for i := range report.Ports {
+		if p := &report.Ports[i]; p.WouldFail == aggregate.AnswerUnknown {
+			return classifiedError{fmt.Errorf("--wait: whether bind() to %s works cannot be known here: %s",
+				p, strings.Join(report.Notes, "; ")), errUnsupported}
+		}
+	}
+	return nil
 }
 
 // pauseFor reports whether the time has passed, and not ctx.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"github.com/portwatch/portwatch/internal/host"
 	"github.com/portwatch/portwatch/internal/output/fields"
 	"github.com/portwatch/portwatch/internal/tracer"
+	"github.com/portwatch/portwatch/internal/tracer/netns"
 )
 
 // groundOptions say where a question about ports is asked, and for whom.
@@ -66,7 +68,7 @@ const (
 
 // answerPorts looks, and answers.
 func answerPorts(ctx context.Context, g ground, questions []aggregate.PortQuestion, foldFrom int) (*fields.WhyReport, error) {
-	sight, err := g.Look(ctx, func(s *event.Sighting) bool { return isAsked(questions, &s.Lease) })
+	sight, err := lookAt(ctx, g, func(s *event.Sighting) bool { return isAsked(questions, &s.Lease) })
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +99,23 @@ func answerPorts(ctx context.Context, g ground, questions []aggregate.PortQuesti
 		report.Reserve = host.ReserveLines(facts.Target, facts.Limits.Reserved, exposed...)
 	}
 	return report, nil
+}
+
+// lookAt looks. Not to have been in the namespace that is asked about is an error:
+// nothing seems to be held there.
+func lookAt(ctx context.Context, g ground, keep func(*event.Sighting) bool) (*tracer.Sight, error) {
+	sight, err := g.Look(ctx, keep)
+	if err != nil {
+		return nil, err
+	}
+	inode := g.Facts().NetNS
+	if slices.ContainsFunc(sight.Walked, func(ns netns.Namespace) bool { return ns.Inode == inode }) {
+		return sight, nil
+	}
+	if len(sight.Unread) > 0 {
+		return nil, errors.Join(sight.Unread...)
+	}
+	return nil, classifiedError{errors.New("the network namespace has ended meanwhile"), errUsage}
 }
 
 func isAsked(questions []aggregate.PortQuestion, l *event.Lease) bool {

@@ -55,7 +55,7 @@ func openGround(_ context.Context, o groundOptions) (ground, error) {
 	}
 	g.facts.Target = p.target(&space{Namespace: g.ns, own: g.own})
 	g.facts.Blind = g.Reason() != ""
-	g.facts.Complete = !g.facts.Blind || sockdiag.ListsBound(tracer.KernelRelease())
+	g.facts.Complete = sockdiag.ListsBound(tracer.KernelRelease()) || !g.facts.Blind && seesAllProcesses()
 	g.note()
 	return g, g.findAsker(o)
 }
@@ -174,11 +174,22 @@ func (g *liveGround) note() {
 		g.facts.Notes = append(g.facts.Notes, "without BPF ("+g.Reason()+") the flags of sockets are not known, nor which ports connect() skips")
 	}
 	if !g.facts.Complete {
-		g.facts.Notes = append(g.facts.Notes, "sockets that are bound and nothing else are not listed by this kernel (6.12 and later do): a port that nothing seems to hold may be held")
+		g.facts.Notes = append(g.facts.Notes, "sockets that are bound and nothing else cannot all be seen (the kernel lists them from 6.12 on): a port that nothing seems to hold may be held")
 	}
 	if os.Geteuid() != 0 {
 		g.facts.Notes = append(g.facts.Notes, "not root: only portwatch's own namespace is looked into, and only its own user's processes are named")
 	}
+}
+
+// firstPIDs is the inode of the host's pid namespace (PROC_PID_INIT_INO of the
+// kernel).
+const firstPIDs = 0xEFFFFFFC
+
+// seesAllProcesses reports whether the descriptors of every process can be walked:
+// a pid namespace of our own hides those of others.
+func seesAllProcesses() bool {
+	inode, err := fileInode("/proc/self/ns/pid")
+	return err == nil && inode == firstPIDs
 }
 
 // Facts implements [ground].

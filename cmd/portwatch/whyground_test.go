@@ -20,16 +20,18 @@ const dnsNS = hostNS + 1
 // scriptedGround is a host that was restarted under its clients: a server listens
 // on 8080, another program's connection has 36601, 37601 waits, 38601 is bound.
 // The variable GROUND, which the production binary does not know, may take BPF
-// away ("diag").
+// away ("diag"), on a kernel that hides bound sockets ("old"), or end the
+// namespace ("ended").
 type scriptedGround struct {
-	diag bool
+	diag, old, ended bool
 }
 
 func openScriptedGround(_ context.Context, o groundOptions) (ground, error) {
 	if o.PID == 4040 {
 		return nil, classifiedError{errors.New("--pid 4040: there is no such process: want the id of one that runs"), errUsage}
 	}
-	return &scriptedGround{diag: os.Getenv("GROUND") == "diag" || o.NoBPF}, nil
+	word := os.Getenv("GROUND")
+	return &scriptedGround{diag: word == "diag" || word == "old" || o.NoBPF, old: word == "old", ended: word == "ended"}, nil
 }
 
 func seen(netns uint32, local, remote string, state event.State, owner event.Owner) event.Sighting {
@@ -76,6 +78,9 @@ func (g *scriptedGround) sockets() []event.Sighting {
 
 func (g *scriptedGround) Look(_ context.Context, keep func(*event.Sighting) bool) (*tracer.Sight, error) {
 	sight := &tracer.Sight{At: at(4), Walked: []netns.Namespace{{Inode: hostNS, Name: "host"}, {Inode: dnsNS, Name: "dns-0"}}}
+	if g.ended {
+		sight.Walked = sight.Walked[1:]
+	}
 	for _, s := range g.sockets() {
 		if keep(&s) {
 			sight.Sightings = append(sight.Sightings, s)
@@ -86,7 +91,7 @@ func (g *scriptedGround) Look(_ context.Context, keep func(*event.Sighting) bool
 
 func (g *scriptedGround) Facts() *groundFacts {
 	f := &groundFacts{
-		NetNS: hostNS, Name: "host", IPv6: true, Complete: true, Blind: g.diag, UID: 1001, Privileged: aggregate.AnswerNo,
+		NetNS: hostNS, Name: "host", IPv6: true, Complete: !g.old, Blind: g.diag, UID: 1001, Privileged: aggregate.AnswerNo,
 		Asker: "app[5150], user 1001", Target: host.Target{Own: true, Boot: true},
 		Limits: event.Limits{
 			NetNS: hostNS, Range: event.PortRange{Low: 32768, High: 60999}, UnprivilegedStart: 1024,

@@ -153,7 +153,7 @@ func connectTo(ctx context.Context, g ground, to netip.AddrPort, from netip.Addr
 func meterTargets(ctx context.Context, g ground, targets []aggregate.ConnectTarget) (*fields.WhyReport, error) {
 	facts := g.Facts()
 	meter := aggregate.NewConnectMeter(&facts.Limits, facts.Name, targets, facts.Blind)
-	sight, err := g.Look(ctx, func(s *event.Sighting) bool { meter.Add(s); return false })
+	sight, err := lookAt(ctx, g, func(s *event.Sighting) bool { meter.Add(s); return false })
 	if err != nil {
 		return nil, err
 	}

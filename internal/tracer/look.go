@@ -128,7 +128,7 @@ func (l *Looker) Look(ctx context.Context, keep func(*event.Sighting) bool) (*Si
 	if err != nil {
 		return nil, err
 	}
-	s := &sighter{looker: l, keep: keep, byCookie: map[uint64]int{}, told: map[int]uint32{}}
+	s := &sighter{looker: l, keep: keep, byCookie: map[uint64]bool{}, byInode: map[uint64][]int{}, told: map[int]uint32{}}
 	s.sight.At = bootNow()
 	for _, ns := range listing.Namespaces {
 		if ctx.Err() != nil {
@@ -168,8 +168,9 @@ type sighter struct {
 	looker   *Looker
 	keep     func(*event.Sighting) bool
 	sight    Sight
-	byCookie map[uint64]int // of the sockets kept, their place in sight
-	told     map[int]uint32 // by place, the process that was told to hold it last
+	byCookie map[uint64]bool  // the sockets kept
+	byInode  map[uint64][]int // the same by inode: the TCP sockets of an MPTCP one share it
+	told     map[int]uint32   // by place, the process that was told to hold it last
 }
 
 // list lists the sockets of the namespace that the thread is in.
@@ -204,10 +205,13 @@ func (s *sighter) add(found *event.Sighting) {
 		return
 	}
 	if cookie := found.Lease.ID.Cookie; cookie != 0 && found.Lease.State != event.StateTimeWait {
-		if _, known := s.byCookie[cookie]; known {
+		if s.byCookie[cookie] {
 			return // it moved from one table to another under the walk
 		}
-		s.byCookie[cookie] = len(s.sight.Sightings)
+		s.byCookie[cookie] = true
+	}
+	if found.Inode != 0 {
+		s.byInode[found.Inode] = append(s.byInode[found.Inode], len(s.sight.Sightings))
 	}
 	s.sight.Sightings = append(s.sight.Sightings, *found)
 }
@@ -221,32 +225,27 @@ func (s *sighter) findOwners() error {
 	return readRows(s.looker.iters[2], int(unsafe.Sizeof(bpfPwSighting{})), s.descriptor)
 }
 
-// descriptor takes what a descriptor leads to: a socket that is known by now, or
+// descriptor takes what a descriptor leads to: sockets that are known by now, or
 // one that is bound and nothing else.
 func (s *sighter) descriptor(raw []byte) {
 	found, byFile, ok := s.looker.decodeSighting(raw)
-	if !ok || !byFile || found.Lease.ID.Cookie == 0 {
+	if !ok || !byFile {
 		return
 	}
 	owner := found.Lease.Owner
-	at, known := s.byCookie[found.Lease.ID.Cookie]
-	if !known {
-		if found.Lease.State != event.StateBound {
-			return
-		}
-		found.Lease.Owner = event.Owner{}
+	found.Lease.Owner = event.Owner{}
+	if len(s.byInode[found.Inode]) == 0 && found.Lease.State == event.StateBound && found.Lease.Local.Port() != 0 {
 		s.add(&found)
-		if at, known = s.byCookie[found.Lease.ID.Cookie]; !known {
-			return
+	}
+	for _, at := range s.byInode[found.Inode] {
+		have := &s.sight.Sightings[at]
+		if have.Lease.State == event.StateBound && !have.Sharing.Known && found.Lease.ID == have.Lease.ID {
+			found.Lease.Owner = have.Lease.Owner // sock_diag told it first, with less
+			*have = found
 		}
-	}
-	have := &s.sight.Sightings[at]
-	if have.Lease.State == event.StateBound && !have.Sharing.Known {
-		found.Lease.Owner = have.Lease.Owner // sock_diag told it first, with less
-		*have = found
-	}
-	if s.told[at] != owner.PID { // else a second descriptor of the process
-		s.told[at] = owner.PID
-		hold(have, owner)
+		if s.told[at] != owner.PID { // else a second descriptor of the process
+			s.told[at] = owner.PID
+			hold(have, owner)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 
@@ -110,6 +111,43 @@ func TestLookSeesEveryHolder(t *testing.T) {
 			if s.Lease.State == event.StateTimeWait && s.Lease.Expires < bootNow() {
 				t.Errorf("noBPF %v: the TIME_WAIT ends at %d, which is over", noBPF, s.Lease.Expires)
 			}
+		}
+	}
+}
+
+// The TCP sockets of an MPTCP one are the kernel's own: the program that has the
+// MPTCP socket is named nevertheless.
+func TestLookKnowsWhoHasMPTCP(t *testing.T) {
+	ns := tracertest.PrivateNetNS(t)
+	tracertest.StartActor(t, ns, "inhabitant") // makes the namespace one that is walked
+	var fds []int
+	defer func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}()
+	ns.Do(func() error {
+		for _, port := range []int{9000, 9001} {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+			if err != nil {
+				t.Log("cannot know: whether MPTCP sockets are named, this kernel makes none")
+				return nil
+			}
+			fds = append(fds, fd)
+			if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port}); err != nil {
+				return err
+			}
+		}
+		return unix.Listen(fds[0], 1)
+	})
+	if len(fds) == 0 {
+		return
+	}
+	all := lookIn(t, ns, false)
+	for port, state := range map[uint16]event.State{9000: event.StateListen, 9001: event.StateBound} {
+		got := at(all, port)
+		if len(got) != 1 || got[0].Lease.State != state || got[0].Lease.Owner.PID != uint32(os.Getpid()) || got[0].Processes != 1 {
+			t.Errorf("port %d: %+v, want one socket in %v, of this process", port, got, state)
 		}
 	}
 }

@@ -60,9 +60,6 @@ func toBucket(r *bpfPwSighting) event.Bucket {
 // inherits, a parent does not.
 func hold(s *event.Sighting, process event.Owner) {
 	have := &s.Lease.Owner
-	if have.Kind == event.OwnerKernel {
-		return
-	}
 	s.Processes++
 	if have.Kind == event.OwnerProcess && have.StartTime <= process.StartTime {
 		return
