@@ -25,7 +25,7 @@ that use it as their local port, and what waits in TIME_WAIT, which lsof does
 not show.
 
 The verdict is computed from the kernel's own tables; nothing is bound, and no
-hook is attached. What a security module or a cgroup program refuses is not seen.
+hook is attached. What a security module or cgroup program refuses is not seen.
 
 Without a port it watches, and explains the next refusal that the kernel gives.
 --connect says how many more connections to a destination succeed, and from
@@ -33,7 +33,7 @@ which address. Its name is the only one that is ever resolved.`
 
 const whyExample = `  portwatch why 36601 37601 38601       in use, and lsof shows nothing
   portwatch why 127.0.0.1:8080 53/udp   at one address; of UDP
-  portwatch why 80 -p 977               in that process's namespace, for its powers
+  portwatch why 80 -p 977               for that process: its namespace, powers
   portwatch why 8080 --wait --for 2m && ./server
   portwatch why --for 1m                the next refusal, whatever it is
   portwatch why --connect db.example:5432`

@@ -11,8 +11,9 @@ type Sighting struct {
 	// nobody was found to hold has its cgroup, or is unknown.
 	Lease Lease
 	Seen  Time
-	// Inode is that of the socket's file; 0 if it has none: a TIME_WAIT, a
-	// connection that was not accepted yet, or one whose program has closed it.
+	// Inode is that of the socket's file, or of the MPTCP socket that it carries;
+	// 0 if it has none: a TIME_WAIT, a connection that was not accepted yet, or
+	// one whose program has closed it.
 	Inode uint64
 	// Processes is how many processes hold the socket; 0 if that was not counted.
 	Processes int
