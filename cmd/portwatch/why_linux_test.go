@@ -306,7 +306,7 @@ func TestWhyNextRefusal(t *testing.T) {
 	if errno := holder.Socket(tracertest.TCP4).Bind(heldPort); errno != 0 {
 		t.Fatal(errno)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // an emulated machine takes its time
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "why", "-N", inode(ns), "-o", "json")
 	cmd.Args[0] = liveCommand
@@ -317,6 +317,8 @@ func TestWhyNextRefusal(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
 	for over := false; !over; { // it says nothing once it watches
 		select {
 		case err := <-done:
@@ -324,7 +326,7 @@ func TestWhyNextRefusal(t *testing.T) {
 				t.Fatal(err)
 			}
 			over = true
-		default:
+		case <-again.C:
 			victim.Repeat(heldPort, 1)
 		}
 	}
