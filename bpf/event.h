@@ -289,6 +289,24 @@ struct pw_check {
 	__u64 dead; /* answer: 1 if it has ended and nobody told */
 };
 
+/* A socket that a look found. */
+struct pw_sighting {
+	struct pw_lease lease; /* changed: when it was seen */
+	__u64 inode; /* of the socket's file, 0 if it has none */
+	__u32 jiffies; /* low half, at lease.changed */
+	__u32 uid; /* whose bind() takes the socket to be */
+	__u32 bucket_uid;
+	__u32 l3mdev; /* of the bucket: the VRF's interface index, 0 for none */
+	__u8 bucket_addr[16]; /* whose sharers bind() lets on the port unseen */
+	__s8 fastreuse; /* of the bucket, as inet_csk_get_port() keeps them */
+	__s8 fastreuseport;
+	__u8 bucket_family; /* of bucket_addr: 4 or 6 */
+	__u8 bucket_v6only;
+	__u8 has_bucket; /* all about the bucket is known */
+	__u8 by_file; /* a descriptor led to it: the lease has the process */
+	__u8 pad[2];
+};
+
 struct pw_clock {
 	__u64 boot_ns;
 	__u64 jiffies;

@@ -142,8 +142,15 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
 	__u8 sk_userlocks; /* a bit field up to 6.7 */
 	__u8 sk_kern_sock : 1;
 	__u8 sk_shutdown;
@@ -169,8 +176,14 @@ struct inet_sock___pair {
 struct tcp_sock;
 
 struct inet_bind_bucket {
+	int l3mdev;
 	signed char fastreuse;
 	signed char fastreuseport;
+	kuid_t fastuid;
+	struct in6_addr fast_v6_rcv_saddr;
+	__be32 fast_rcv_saddr;
+	unsigned short fast_sk_family;
+	bool fast_ipv6_only;
 };
 
 struct inet_connection_sock {
@@ -200,11 +213,19 @@ struct udp_sock {
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
 struct inode {
 	unsigned short i_mode;
+	kuid_t i_uid;
+	unsigned long i_ino;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
 };
 
 struct file {
@@ -225,7 +246,12 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct cred {
+	kuid_t uid;
+};
+
 struct task_struct {
+	const struct cred *cred;
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -264,11 +290,13 @@ struct bpf_iter_meta {
 struct bpf_iter__tcp {
 	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common;
+	__u32 uid __attribute__((aligned(8)));
 };
 
 struct bpf_iter__udp {
 	struct bpf_iter_meta *meta;
 	struct udp_sock *udp_sk;
+	__u32 uid __attribute__((aligned(8)));
 };
 
 struct bpf_iter__task_file {
@@ -284,6 +312,7 @@ struct bpf_iter__task_file {
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
 
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2

@@ -11,8 +11,8 @@
 #include "config.h"
 #include "event.h"
 #include "functions.h"
+#include "look.h"
 #include "rescue.h"
-#include "walk.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -27,6 +27,7 @@ const struct pw_change_record *pw_export_change __attribute__((unused));
 const struct pw_failure_record *pw_export_failure __attribute__((unused));
 const struct pw_exit_record *pw_export_exit __attribute__((unused));
 const struct pw_clock *pw_export_clock __attribute__((unused));
+const struct pw_sighting *pw_export_sighting __attribute__((unused));
 const struct pw_check *pw_export_check __attribute__((unused));
 
 /* TCP state, both modes. */
@@ -388,6 +389,54 @@ int pw_walk_file(struct bpf_iter__task_file *ctx)
 	socket = bpf_sock_from_file(file);
 	if (socket && socket->sk)
 		walk_file(ctx->meta->seq, socket->sk, task);
+	return 0;
+}
+
+/* The look. */
+
+SEC("iter/tcp")
+int pw_look_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct tcp_timewait_sock *tw;
+	struct tcp_sock *tp;
+
+	if (!common)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(common);
+	if (tp) {
+		see_socket(ctx->meta->seq, (struct sock *)tp, IPPROTO_TCP, common->skc_state,
+			   ctx->uid);
+		return 0;
+	}
+	tw = bpf_skc_to_tcp_timewait_sock(common);
+	if (tw)
+		see_timewait(ctx->meta->seq, (void *)tw, bpf_get_socket_cookie(common));
+	return 0;
+}
+
+SEC("iter/udp")
+int pw_look_udp(struct bpf_iter__udp *ctx)
+{
+	struct sock *sk = (struct sock *)ctx->udp_sk;
+
+	if (sk && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_UDP)
+		see_socket(ctx->meta->seq, sk, IPPROTO_UDP, udp_state(sk), ctx->uid);
+	return 0;
+}
+
+SEC("iter/task_file")
+int pw_look_file(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+	struct socket *socket;
+
+	if (!file || !task)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (socket && socket->sk)
+		see_file(ctx->meta->seq, socket->sk, task, file);
 	return 0;
 }
 

@@ -47,6 +47,7 @@ var layers = []layer{
 	{"internal/tracer/sockdiag", []string{
 		"internal/event", "internal/tracer/netns", sys, "github.com/mdlayher/netlink", "github.com/mdlayher/netlink/*",
 	}},
+	{"internal/tracer/route", []string{sys, "github.com/mdlayher/netlink"}},
 	{"internal/tracer/tracertest", []string{
 		"internal/event", "internal/tracer/netns", "internal/tracer/sockdiag", sys, "github.com/mdlayher/netlink",
 	}},

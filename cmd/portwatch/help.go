@@ -10,12 +10,14 @@ import (
 // The help opens with what people come with, at three in the morning.
 const questions = `portwatch: who takes, keeps and is refused local ports
 
+  "Address already in use": by whom?    portwatch why 8080
   How many more ports can I get?        portwatch status
   Who took them, and what helps?        portwatch blame
   Who keeps them from process 977?      portwatch blame -p 977
   Who holds the ports right now?        portwatch top --batch -n 1
   Who is refused a port, and why?       portwatch events -x
   What does process 977 do with them?   portwatch events -p 977
+  Can I still connect to that server?   portwatch why --connect db.example:5432
   Is it safe to change the range?       portwatch range check 16000-65001
   Which limit does 977 meet first?      portwatch limits -p 977
   What does this error mean?            portwatch explain EADDRNOTAVAIL

@@ -26,6 +26,9 @@ type kernel struct {
 	// running reports whether there is a process of the id; nil where nobody
 	// can tell.
 	running func(pid uint32) bool
+	// ground gets ready to answer questions about the ports of a namespace.
+	// Its error is errUsage where there is no such namespace or process.
+	ground func(context.Context, groundOptions) (ground, error)
 }
 
 // probeOptions say how the kernel is looked at.

@@ -16,7 +16,7 @@ import (
 
 // liveKernel is the kernel at hand.
 func liveKernel() kernel {
-	return kernel{open: openLive, probe: probeLive, sockets: listLive, running: isRunning}
+	return kernel{open: openLive, probe: probeLive, sockets: listLive, running: isRunning, ground: openGround}
 }
 
 func isRunning(pid uint32) bool {

@@ -31,7 +31,8 @@ func newRootCommand(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%s", err.Error()) })
 	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look"}, &cobra.Group{ID: groupCheck, Title: "Check"})
 	root.AddCommand(
-		newTopCommand(a), newStatusCommand(a), newBlameCommand(a), newRunCommand(a), newEventsCommand(a), newRangeCommand(a), newLimitsCommand(a), newExplainCommand(a),
+		newWhyCommand(a), newTopCommand(a), newStatusCommand(a), newBlameCommand(a), newRunCommand(a), newEventsCommand(a),
+		newRangeCommand(a), newLimitsCommand(a), newExplainCommand(a),
 		newVerifyCommand(a), newDoctorCommand(a), newSelfCommand(a), newVersionCommand(a),
 	)
 	root.SetCompletionCommandGroupID(groupCheck)

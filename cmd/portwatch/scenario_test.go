@@ -15,6 +15,12 @@ import (
 
 // scriptedKernel tells the events of a scenario.
 func scriptedKernel(name string) (kernel, error) {
+	k, err := scriptedEvents(name)
+	k.ground = openScriptedGround
+	return k, err
+}
+
+func scriptedEvents(name string) (kernel, error) {
 	switch name {
 	case "outage":
 		return tellingKernel(outage()), nil

@@ -179,7 +179,7 @@ func (s *space) readSockets(ctx context.Context, net fs.FS) {
 		survey = host.NewSurvey(&s.limits)
 		err = host.ListSockets(net, survey.Add)
 	} else {
-		s.bound = showsBound(tracer.KernelRelease())
+		s.bound = sockdiag.ListsBound(tracer.KernelRelease())
 	}
 	if err != nil {
 		s.unread = append(s.unread, host.Unread{What: "sockets", Why: err.Error()})
@@ -211,16 +211,6 @@ func dumpInto(ctx context.Context, survey *host.Survey) (err error) {
 		}
 	}
 	return nil
-}
-
-// showsBound reports whether sock_diag of the release lists TCP sockets that
-// are bound and nothing else: inet_diag_dump_icsk does from 6.12 on.
-func showsBound(release string) bool {
-	var major, minor int
-	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
-		return false
-	}
-	return major > 6 || major == 6 && minor >= 12
 }
 
 // treeSpace is the one namespace of a collected tree.

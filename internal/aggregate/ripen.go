@@ -24,21 +24,23 @@ func (l *Ledger) ripensAt(ls *lease) event.Time {
 		return 0
 	}
 	a := l.accounts.at(ls.account)
-	limits := &l.namespaces.at(a.namespace).limits
-	switch limits.TWReuse {
-	case 1:
-	case 2:
-		if ls.device != loopback && !ls.local.addrPort(a.family).Addr().IsLoopback() &&
-			!ls.remote.addrPort(a.family).Addr().IsLoopback() {
-			return 0
-		}
+	loops := ls.device == loopback || ls.local.addrPort(a.family).Addr().IsLoopback() ||
+		ls.remote.addrPort(a.family).Addr().IsLoopback()
+	return reusableFrom(&l.namespaces.at(a.namespace).limits, ls.entered, loops)
+}
+
+// reusableFrom is when connect() may take over a TIME_WAIT that had timestamps and
+// entered its sub-state then; 0 for never. loops says that it never left the host.
+func reusableFrom(limits *event.Limits, entered event.Time, loops bool) event.Time {
+	switch {
+	case limits.TWReuse == 1 || limits.TWReuse == 2 && loops:
 	default:
 		return 0
 	}
 	if limits.TWReuseDelayMillis == nil {
-		return ls.entered + wholeSecond
+		return entered + wholeSecond
 	}
-	return ls.entered + event.Time(*limits.TWReuseDelayMillis)*event.Time(time.Millisecond)
+	return entered + event.Time(*limits.TWReuseDelayMillis)*event.Time(time.Millisecond)
 }
 
 // ripen sets whether the lease is ripe now, and remembers when it will be.

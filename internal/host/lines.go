@@ -50,7 +50,20 @@ func RangeLines(t Target, r event.PortRange, reserve []event.PortRange) []Lines 
 	if len(reserve) > 0 {
 		settings = append(settings, setting{keyReserved, FormatPorts(reserve)})
 	}
-	settings = append(settings, setting{keyRange, fmt.Sprintf("%d %d", r.Low, r.High)})
+	return linesOf(t, append(settings, setting{keyRange, fmt.Sprintf("%d %d", r.Low, r.High)}))
+}
+
+// ReserveLines are the lines that keep ports from connections, beside what is
+// reserved today.
+func ReserveLines(t Target, today []event.PortRange, ports ...uint16) []Lines {
+	reserved := SetOf(today...)
+	for _, port := range ports {
+		reserved.AddPort(port)
+	}
+	return linesOf(t, []setting{{keyReserved, reserved.String()}})
+}
+
+func linesOf(t Target, settings []setting) []Lines {
 	prefix := ""
 	switch {
 	case t.Boot && !t.Container && !t.Pod:

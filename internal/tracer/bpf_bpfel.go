@@ -248,6 +248,24 @@ type bpfPwRate struct {
 	Again  uint32
 }
 
+type bpfPwSighting struct {
+	_             structs.HostLayout
+	Lease         bpfPwLease
+	Inode         uint64
+	Jiffies       uint32
+	Uid           uint32
+	BucketUid     uint32
+	L3mdev        uint32
+	BucketAddr    [16]uint8
+	Fastreuse     int8
+	Fastreuseport int8
+	BucketFamily  uint8
+	BucketV6only  uint8
+	HasBucket     uint8
+	ByFile        uint8
+	Pad           [2]uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -286,6 +304,9 @@ const (
 	bpfProgPwHashConnect6       = "pw_hash_connect6"
 	bpfProgPwListenOuter        = "pw_listen_outer"
 	bpfProgPwListenX            = "pw_listen_x"
+	bpfProgPwLookFile           = "pw_look_file"
+	bpfProgPwLookTcp            = "pw_look_tcp"
+	bpfProgPwLookUdp            = "pw_look_udp"
 	bpfProgPwPostBind4          = "pw_post_bind4"
 	bpfProgPwPostBind6          = "pw_post_bind6"
 	bpfProgPwReadClock          = "pw_read_clock"
@@ -321,6 +342,7 @@ const (
 	bpfVarPwExportKind          = "pw_export_kind"
 	bpfVarPwExportLease         = "pw_export_lease"
 	bpfVarPwExportPhase         = "pw_export_phase"
+	bpfVarPwExportSighting      = "pw_export_sighting"
 	bpfVarPwFilterNetns         = "pw_filter_netns"
 	bpfVarPwFull                = "pw_full"
 	bpfVarPwHasExit             = "pw_has_exit"
@@ -396,6 +418,9 @@ type bpfProgramSpecs struct {
 	PwHashConnect6       *ebpf.ProgramSpec `ebpf:"pw_hash_connect6"`
 	PwListenOuter        *ebpf.ProgramSpec `ebpf:"pw_listen_outer"`
 	PwListenX            *ebpf.ProgramSpec `ebpf:"pw_listen_x"`
+	PwLookFile           *ebpf.ProgramSpec `ebpf:"pw_look_file"`
+	PwLookTcp            *ebpf.ProgramSpec `ebpf:"pw_look_tcp"`
+	PwLookUdp            *ebpf.ProgramSpec `ebpf:"pw_look_udp"`
 	PwPostBind4          *ebpf.ProgramSpec `ebpf:"pw_post_bind4"`
 	PwPostBind6          *ebpf.ProgramSpec `ebpf:"pw_post_bind6"`
 	PwReadClock          *ebpf.ProgramSpec `ebpf:"pw_read_clock"`
@@ -445,29 +470,30 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	PwAlarmsWakeup  *ebpf.VariableSpec `ebpf:"pw_alarms_wakeup"`
-	PwArmed         *ebpf.VariableSpec `ebpf:"pw_armed"`
-	PwExportChange  *ebpf.VariableSpec `ebpf:"pw_export_change"`
-	PwExportCheck   *ebpf.VariableSpec `ebpf:"pw_export_check"`
-	PwExportClock   *ebpf.VariableSpec `ebpf:"pw_export_clock"`
-	PwExportDrop    *ebpf.VariableSpec `ebpf:"pw_export_drop"`
-	PwExportExit    *ebpf.VariableSpec `ebpf:"pw_export_exit"`
-	PwExportFailure *ebpf.VariableSpec `ebpf:"pw_export_failure"`
-	PwExportFlag    *ebpf.VariableSpec `ebpf:"pw_export_flag"`
-	PwExportKind    *ebpf.VariableSpec `ebpf:"pw_export_kind"`
-	PwExportLease   *ebpf.VariableSpec `ebpf:"pw_export_lease"`
-	PwExportPhase   *ebpf.VariableSpec `ebpf:"pw_export_phase"`
-	PwFilterNetns   *ebpf.VariableSpec `ebpf:"pw_filter_netns"`
-	PwFull          *ebpf.VariableSpec `ebpf:"pw_full"`
-	PwHasExit       *ebpf.VariableSpec `ebpf:"pw_has_exit"`
-	PwNewsWakeup    *ebpf.VariableSpec `ebpf:"pw_news_wakeup"`
-	PwNrBind        *ebpf.VariableSpec `ebpf:"pw_nr_bind"`
-	PwNrConnect     *ebpf.VariableSpec `ebpf:"pw_nr_connect"`
-	PwTwHandler     *ebpf.VariableSpec `ebpf:"pw_tw_handler"`
-	PwWalk          *ebpf.VariableSpec `ebpf:"pw_walk"`
-	PwWalkBegan     *ebpf.VariableSpec `ebpf:"pw_walk_began"`
-	PwWatchTcp      *ebpf.VariableSpec `ebpf:"pw_watch_tcp"`
-	PwWatchUdp      *ebpf.VariableSpec `ebpf:"pw_watch_udp"`
+	PwAlarmsWakeup   *ebpf.VariableSpec `ebpf:"pw_alarms_wakeup"`
+	PwArmed          *ebpf.VariableSpec `ebpf:"pw_armed"`
+	PwExportChange   *ebpf.VariableSpec `ebpf:"pw_export_change"`
+	PwExportCheck    *ebpf.VariableSpec `ebpf:"pw_export_check"`
+	PwExportClock    *ebpf.VariableSpec `ebpf:"pw_export_clock"`
+	PwExportDrop     *ebpf.VariableSpec `ebpf:"pw_export_drop"`
+	PwExportExit     *ebpf.VariableSpec `ebpf:"pw_export_exit"`
+	PwExportFailure  *ebpf.VariableSpec `ebpf:"pw_export_failure"`
+	PwExportFlag     *ebpf.VariableSpec `ebpf:"pw_export_flag"`
+	PwExportKind     *ebpf.VariableSpec `ebpf:"pw_export_kind"`
+	PwExportLease    *ebpf.VariableSpec `ebpf:"pw_export_lease"`
+	PwExportPhase    *ebpf.VariableSpec `ebpf:"pw_export_phase"`
+	PwExportSighting *ebpf.VariableSpec `ebpf:"pw_export_sighting"`
+	PwFilterNetns    *ebpf.VariableSpec `ebpf:"pw_filter_netns"`
+	PwFull           *ebpf.VariableSpec `ebpf:"pw_full"`
+	PwHasExit        *ebpf.VariableSpec `ebpf:"pw_has_exit"`
+	PwNewsWakeup     *ebpf.VariableSpec `ebpf:"pw_news_wakeup"`
+	PwNrBind         *ebpf.VariableSpec `ebpf:"pw_nr_bind"`
+	PwNrConnect      *ebpf.VariableSpec `ebpf:"pw_nr_connect"`
+	PwTwHandler      *ebpf.VariableSpec `ebpf:"pw_tw_handler"`
+	PwWalk           *ebpf.VariableSpec `ebpf:"pw_walk"`
+	PwWalkBegan      *ebpf.VariableSpec `ebpf:"pw_walk_began"`
+	PwWatchTcp       *ebpf.VariableSpec `ebpf:"pw_watch_tcp"`
+	PwWatchUdp       *ebpf.VariableSpec `ebpf:"pw_watch_udp"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -529,29 +555,30 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	PwAlarmsWakeup  *ebpf.Variable `ebpf:"pw_alarms_wakeup"`
-	PwArmed         *ebpf.Variable `ebpf:"pw_armed"`
-	PwExportChange  *ebpf.Variable `ebpf:"pw_export_change"`
-	PwExportCheck   *ebpf.Variable `ebpf:"pw_export_check"`
-	PwExportClock   *ebpf.Variable `ebpf:"pw_export_clock"`
-	PwExportDrop    *ebpf.Variable `ebpf:"pw_export_drop"`
-	PwExportExit    *ebpf.Variable `ebpf:"pw_export_exit"`
-	PwExportFailure *ebpf.Variable `ebpf:"pw_export_failure"`
-	PwExportFlag    *ebpf.Variable `ebpf:"pw_export_flag"`
-	PwExportKind    *ebpf.Variable `ebpf:"pw_export_kind"`
-	PwExportLease   *ebpf.Variable `ebpf:"pw_export_lease"`
-	PwExportPhase   *ebpf.Variable `ebpf:"pw_export_phase"`
-	PwFilterNetns   *ebpf.Variable `ebpf:"pw_filter_netns"`
-	PwFull          *ebpf.Variable `ebpf:"pw_full"`
-	PwHasExit       *ebpf.Variable `ebpf:"pw_has_exit"`
-	PwNewsWakeup    *ebpf.Variable `ebpf:"pw_news_wakeup"`
-	PwNrBind        *ebpf.Variable `ebpf:"pw_nr_bind"`
-	PwNrConnect     *ebpf.Variable `ebpf:"pw_nr_connect"`
-	PwTwHandler     *ebpf.Variable `ebpf:"pw_tw_handler"`
-	PwWalk          *ebpf.Variable `ebpf:"pw_walk"`
-	PwWalkBegan     *ebpf.Variable `ebpf:"pw_walk_began"`
-	PwWatchTcp      *ebpf.Variable `ebpf:"pw_watch_tcp"`
-	PwWatchUdp      *ebpf.Variable `ebpf:"pw_watch_udp"`
+	PwAlarmsWakeup   *ebpf.Variable `ebpf:"pw_alarms_wakeup"`
+	PwArmed          *ebpf.Variable `ebpf:"pw_armed"`
+	PwExportChange   *ebpf.Variable `ebpf:"pw_export_change"`
+	PwExportCheck    *ebpf.Variable `ebpf:"pw_export_check"`
+	PwExportClock    *ebpf.Variable `ebpf:"pw_export_clock"`
+	PwExportDrop     *ebpf.Variable `ebpf:"pw_export_drop"`
+	PwExportExit     *ebpf.Variable `ebpf:"pw_export_exit"`
+	PwExportFailure  *ebpf.Variable `ebpf:"pw_export_failure"`
+	PwExportFlag     *ebpf.Variable `ebpf:"pw_export_flag"`
+	PwExportKind     *ebpf.Variable `ebpf:"pw_export_kind"`
+	PwExportLease    *ebpf.Variable `ebpf:"pw_export_lease"`
+	PwExportPhase    *ebpf.Variable `ebpf:"pw_export_phase"`
+	PwExportSighting *ebpf.Variable `ebpf:"pw_export_sighting"`
+	PwFilterNetns    *ebpf.Variable `ebpf:"pw_filter_netns"`
+	PwFull           *ebpf.Variable `ebpf:"pw_full"`
+	PwHasExit        *ebpf.Variable `ebpf:"pw_has_exit"`
+	PwNewsWakeup     *ebpf.Variable `ebpf:"pw_news_wakeup"`
+	PwNrBind         *ebpf.Variable `ebpf:"pw_nr_bind"`
+	PwNrConnect      *ebpf.Variable `ebpf:"pw_nr_connect"`
+	PwTwHandler      *ebpf.Variable `ebpf:"pw_tw_handler"`
+	PwWalk           *ebpf.Variable `ebpf:"pw_walk"`
+	PwWalkBegan      *ebpf.Variable `ebpf:"pw_walk_began"`
+	PwWatchTcp       *ebpf.Variable `ebpf:"pw_watch_tcp"`
+	PwWatchUdp       *ebpf.Variable `ebpf:"pw_watch_udp"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
@@ -578,6 +605,9 @@ type bpfPrograms struct {
 	PwHashConnect6       *ebpf.Program `ebpf:"pw_hash_connect6"`
 	PwListenOuter        *ebpf.Program `ebpf:"pw_listen_outer"`
 	PwListenX            *ebpf.Program `ebpf:"pw_listen_x"`
+	PwLookFile           *ebpf.Program `ebpf:"pw_look_file"`
+	PwLookTcp            *ebpf.Program `ebpf:"pw_look_tcp"`
+	PwLookUdp            *ebpf.Program `ebpf:"pw_look_udp"`
 	PwPostBind4          *ebpf.Program `ebpf:"pw_post_bind4"`
 	PwPostBind6          *ebpf.Program `ebpf:"pw_post_bind6"`
 	PwReadClock          *ebpf.Program `ebpf:"pw_read_clock"`
@@ -625,6 +655,9 @@ func (p *bpfPrograms) Close() error {
 		p.PwHashConnect6,
 		p.PwListenOuter,
 		p.PwListenX,
+		p.PwLookFile,
+		p.PwLookTcp,
+		p.PwLookUdp,
 		p.PwPostBind4,
 		p.PwPostBind6,
 		p.PwReadClock,

@@ -126,6 +126,9 @@ func timeWaitHandler() uint64 {
 func (p *probes) loadAll(o Options) {
 	all := p.spec.Copy()
 	delete(all.Programs, searchHook.program)
+	for _, program := range lookPrograms {
+		delete(all.Programs, program)
+	}
 	for i := range hooks {
 		h := &hooks[i]
 		if !h.inMode(p.mode) || h.standsInFor != "" || o.leavesOut(h.program) {

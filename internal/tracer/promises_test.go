@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,6 +44,37 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	if after := ownPrograms(t); !maps.Equal(before, after) {
 		t.Errorf("programs held: %v before, %v after", before, after)
+	}
+}
+
+// A looker holds its three iterators and no hook, and leaves nothing either.
+func TestLookerAttachesNoHook(t *testing.T) {
+	tracertest.RequireRoot(t)
+	before := ownPrograms(t)
+	l, err := OpenLooker(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Look(t.Context(), func(*event.Sighting) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	during := ownPrograms(t)
+	maps.DeleteFunc(during, func(id uint32, _ bool) bool { return before[id] })
+	for id := range during {
+		names = append(names, programName(ebpf.ProgramID(id)))
+	}
+	slices.Sort(names)
+	if want := []string{"pw_look_file", "pw_look_tcp", "pw_look_udp"}; !slices.Equal(names, want) {
+		t.Errorf("a looker holds the programs %v, want %v", names, want)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for id := range during {
+		if !gone(id) {
+			t.Errorf("program %d is still loaded", id)
+		}
 	}
 }
 
@@ -121,6 +153,8 @@ func TestTakesNoPortOfOthers(t *testing.T) {
 	}
 	defer d.Close()
 	d.round(t.Context())
+	lookIn(t, s.ns, false)
+	lookIn(t, s.ns, true)
 	if _, err := SelfTest(t.Context(), Options{Mode: tracertest.Mode(t)}); err != nil {
 		t.Fatal(err)
 	}

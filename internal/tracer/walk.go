@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -34,11 +35,19 @@ func (p *probes) openWalkers() error {
 		if err != nil {
 			return &HookError{Hook: w.program, Step: "load", Cause: p.host.explain(err)}
 		}
-		if *w.iter, err = link.AttachIter(link.IterOptions{Program: prog}); err != nil {
-			return &HookError{Hook: w.program, Step: "attach", Cause: p.host.explain(err)}
+		if *w.iter, err = p.host.attachIter(w.program, prog); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (h host) attachIter(name string, prog *ebpf.Program) (*link.Iter, error) {
+	it, err := link.AttachIter(link.IterOptions{Program: prog})
+	if err != nil {
+		return nil, &HookError{Hook: name, Step: "attach", Cause: h.explain(err)}
+	}
+	return it, nil
 }
 
 func (w *walkers) Close() error {
@@ -149,12 +158,17 @@ func (w *walker) watches(inode uint32) bool {
 
 // read runs an iterator to its end and keeps the rows.
 func (w *walker) read(it *link.Iter, res *walkResult) error {
+	return readRows(it, int(unsafe.Sizeof(bpfPwLeaseRecord{})), func(raw []byte) { w.keep(raw, res) })
+}
+
+// readRows runs an iterator to its end. row has each row of the given size, which
+// is its own until it returns.
+func readRows(it *link.Iter, size int, row func(raw []byte)) error {
 	rows, err := it.Open()
 	if err != nil {
 		return fmt.Errorf("open iterator: %w", err)
 	}
 	defer rows.Close()
-	const size = int(unsafe.Sizeof(bpfPwLeaseRecord{}))
 	buf := make([]byte, 256*size)
 	filled := 0
 	for {
@@ -162,7 +176,7 @@ func (w *walker) read(it *link.Iter, res *walkResult) error {
 		filled += n
 		whole := filled - filled%size
 		for at := 0; at < whole; at += size {
-			w.keep(buf[at:at+size], res)
+			row(buf[at : at+size])
 		}
 		filled = copy(buf, buf[whole:filled])
 		if errors.Is(err, io.EOF) {

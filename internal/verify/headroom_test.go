@@ -274,6 +274,9 @@ func (e *experiment) measure() {
 	e.ripen()
 	p := e.pool(e.ledger.Snapshot(0), a.request, a.local, a.remote)
 	predicted, what := p.Headroom(), describe(p)
+	if a.request == aggregate.RequestConnect {
+		e.glance(p)
+	}
 	got := e.exhaust(prober, a)
 	// Of a range with an odd number of ports a call on a TCP socket overlooks one.
 	odd := a.request != aggregate.RequestUDP && (e.high-e.low)%2 == 0

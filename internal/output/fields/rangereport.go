@@ -155,12 +155,7 @@ func claimOwner(c *host.Claim) *ownerInfo {
 	if c.Owner == nil {
 		return nil
 	}
-	p := c.Owner
-	return &aggregate.OwnerInfo{
-		ID: p.Owner.ID(), Confidence: p.Owner.Confidence, Comm: p.Owner.Comm, UID: p.Owner.UID, CgroupID: p.Owner.CgroupID,
-		Exited: p.Exited, Exe: p.Exe, Cgroup: p.Cgroup, Unit: p.Unit, ContainerID: p.ContainerID, Container: p.Container,
-		PodUID: p.PodUID, Pod: p.Pod, PodNamespace: p.PodNamespace,
-	}
+	return aggregate.ProcessInfo(c.Owner)
 }
 
 var exposure = append(Object[host.Exposure]{

@@ -20,11 +20,11 @@ func appendMarkdownBody(dst []byte, c *fields.Context, b *aggregate.Blame) []byt
 	}
 	if len(b.Culprits) > 0 {
 		dst = append(dst, "\n### Who holds the ports\n\n"...)
-		dst = appendMarkdownTable(dst, c, fields.CulpritColumns(c, b, true), b.Culprits)
+		dst = Table[aggregate.Culprit]{Columns: fields.CulpritColumns(c, b, true)}.AppendMarkdown(dst, c, b.Culprits)
 	}
 	if len(b.Victims) > 0 {
 		dst = append(dst, "\n### Who was refused\n\n"...)
-		dst = appendMarkdownTable(dst, c, fields.VictimColumns(c), b.Victims[:min(shownVictims, len(b.Victims))])
+		dst = Table[aggregate.Victim]{Columns: fields.VictimColumns(c)}.AppendMarkdown(dst, c, b.Victims[:min(shownVictims, len(b.Victims))])
 		if more := len(b.Victims) - shownVictims; more > 0 {
 			dst = fmt.Appendf(dst, "\n%s more were refused.\n", thousands(uint64(more)))
 		}
@@ -44,37 +44,12 @@ func appendMarkdownRemedies(dst []byte, c *fields.Context, b *aggregate.Blame) [
 		return dst
 	}
 	dst = append(dst, "\n### What helps, each by itself\n\n"...)
-	dst = appendMarkdownTable(dst, c, fields.RemedyColumns(), all)
+	dst = Table[fields.RemedyRow]{Columns: fields.RemedyColumns()}.AppendMarkdown(dst, c, all)
 	for i := range min(shownRemedies, len(all)) {
 		dst = fmt.Appendf(dst, "\n%d. %s\n", i+1, escapeMarkdown(fields.RemedySentence(&all[i])))
 		if commands := fields.RemedyCommands(&all[i]); len(commands) > 0 {
 			dst = fmt.Appendf(dst, "\n   ```sh\n   %s\n   ```\n", strings.Join(commands, "\n   "))
 		}
-	}
-	return dst
-}
-
-// appendMarkdownTable appends a table as GitHub reads it.
-func appendMarkdownTable[T any](dst []byte, c *fields.Context, columns []fields.Column[T], rows []T) []byte {
-	dst = append(dst, '|')
-	for i := range columns {
-		dst = fmt.Appendf(dst, " %s |", columns[i].Header)
-	}
-	dst = append(dst, "\n|"...)
-	for i := range columns {
-		if columns[i].Right {
-			dst = append(dst, " ---: |"...)
-		} else {
-			dst = append(dst, " --- |"...)
-		}
-	}
-	dst = append(dst, '\n')
-	for r := range rows {
-		dst = append(dst, '|')
-		for i := range columns {
-			dst = fmt.Appendf(dst, " %s |", escapeMarkdown(string(columns[i].Value(c, &rows[r]).AppendText(nil, c))))
-		}
-		dst = append(dst, '\n')
 	}
 	return dst
 }

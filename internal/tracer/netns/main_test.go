@@ -25,9 +25,15 @@ func TestMain(m *testing.M) {
 // other programs.
 func inhabit(t *testing.T) *os.Process {
 	t.Helper()
+	return inhabitAs(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
+}
+
+// inhabitAs starts one with attributes.
+func inhabitAs(t *testing.T, attributes *syscall.SysProcAttr) *os.Process {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = []string{inhabitant + "=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	cmd.SysProcAttr = attributes
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

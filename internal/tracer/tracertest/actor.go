@@ -355,3 +355,12 @@ func (a *Actor) DropCapabilities() {
 		a.tb.Fatalf("actor: drop capabilities: %v", answer.Errno)
 	}
 }
+
+// BeUser makes the sockets that the actor makes from now on those of a user. It
+// keeps its other powers.
+func (a *Actor) BeUser(uid int) {
+	a.tb.Helper()
+	if answer := a.do(request{Op: "user", Arg: uid}); answer.Errno != 0 {
+		a.tb.Fatalf("actor: become user %d: %v", uid, answer.Errno)
+	}
+}

@@ -105,6 +105,7 @@ var orders = map[string]func(p *player, fd int, r *request) error{
 	"exhaustbind": func(p *player, _ int, r *request) error { return p.exhaustBind(r) },
 	"repeat":      func(_ *player, _ int, r *request) error { return repeat(r) },
 	"drop":        func(*player, int, *request) error { return dropCapabilities() },
+	"user":        func(_ *player, _ int, r *request) error { return unix.Setfsuid(r.Arg) },
 	"churn": func(p *player, _ int, r *request) error {
 		p.churn.start(netip.MustParseAddrPort(r.Addr), r.Count)
 		return nil
