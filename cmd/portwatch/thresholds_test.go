@@ -82,9 +82,14 @@ func TestVerdictWithoutAPool(t *testing.T) {
 
 func TestThresholdsWithoutMeaning(t *testing.T) {
 	for _, tt := range [][3]string{
-		{"0%", "", "--warn 0%: not a percentage above 0"}, {"101%", "", "--warn 101%"}, {"NaN%", "", "--warn NaN%"},
-		{"", "-1", "--crit -1: not a headroom"}, {"", "70000", "--crit 70000"}, {"", "-5m", "--crit -5m: want"},
-		{"80%", "70%", "--warn 80% is above --crit 70%"}, {"1m", "5m", "--warn 1m is below --crit 5m"},
+		{"0%", "", "--warn 0%: not a percentage above 0"},
+		{"101%", "", "--warn 101%"},
+		{"NaN%", "", "--warn NaN%"},
+		{"", "-1", "--crit -1: not a headroom"},
+		{"", "70000", "--crit 70000"},
+		{"", "-5m", "--crit -5m: want"},
+		{"80%", "70%", "--warn 80% is above --crit 70%"},
+		{"1m", "5m", "--warn 1m is below --crit 5m"},
 	} {
 		if _, err := parseThresholds(tt[0], tt[1]); err == nil || !strings.HasPrefix(err.Error(), tt[2]) {
 			t.Errorf("--warn %s --crit %s: %v, want %q", tt[0], tt[1], err, tt[2])
