@@ -40,6 +40,7 @@ var layers = []layer{
 	{"docs", nil},
 	{"internal/host", []string{"internal/event"}},
 	{"internal/launch", []string{sys}},
+	{"internal/recording", []string{"internal/event", sys, "github.com/klauspost/compress/zstd"}},
 	{"internal/output/*", []string{"internal/event", "internal/aggregate", "internal/host", "internal/output/fields"}},
 	{"internal/tracer/netns", []string{sys}},
 	{"internal/tracer/portrange", []string{"internal/event", "internal/tracer/netns"}},
@@ -60,7 +61,7 @@ var layers = []layer{
 		"internal/event", "internal/aggregate", "internal/tracer", "internal/tracer/netns", "internal/tracer/sockdiag", sys,
 	}},
 	{"cmd/portwatch", []string{
-		"docs", "internal/event", "internal/aggregate", "internal/host", "internal/launch", "internal/verify", "internal/output/*", "internal/tracer", "internal/tracer/*",
+		"docs", "internal/event", "internal/aggregate", "internal/host", "internal/launch", "internal/recording", "internal/verify", "internal/output/*", "internal/tracer", "internal/tracer/*",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap", "go.uber.org/zap/zapcore", sys,
 	}},
 	{"scripts/bench", []string{ebpf, sys}},

@@ -246,10 +246,13 @@ const (
 	LostNested                         // the kernel skipped a program that was already running on the CPU
 	LostTruncated                      // a record had not the length of its kind
 	LostReader                         // a bound of the reader was met
+	LostDamage                         // a part of the recording cannot be read
+	LostDiskFull                       // there was no room to record it
 )
 
 var lostCauseWords = [...]string{
 	LostRing: "ring", LostMap: "map", LostNested: "nested", LostTruncated: "truncated", LostReader: "reader",
+	LostDamage: "damaged", LostDiskFull: "disk_full",
 }
 
 func (c LostCause) String() string { return word(lostCauseWords[:], int(c)) }

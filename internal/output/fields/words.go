@@ -7,7 +7,7 @@ const (
 	substateWords   = "fin_wait2 time_wait"
 	originWords     = "connect bind bind0 listen autobind accept unknown"
 	causeWords      = "closed expired reused killed reset overflow netns disconnected lost"
-	lostCauseWords  = "ring map nested truncated reader"
+	lostCauseWords  = "ring map nested truncated reader damaged disk_full"
 	correctionWords = "begin holds gone end"
 	operationWords  = "bind connect listen send"
 	reasonWords     = "pool_exhausted range_exhausted port_held tuple_taken privileged address_not_local no_source_address policy no_memory other"
