@@ -22,13 +22,17 @@ within about 62 s. With --for it watches so long and answers once. Ctrl-C prints
 what there is. Documents and tickets (-o json, csv, md) are printed once, at the
 end.
 
+With -r it reads a recording and answers about all of it, or about what was
+until --at.
+
 Filters choose what is shown. With -p 977 that are the failures in which 977 was
 refused or held what was wanted; the holders and numbers are those of all.
 Whether connections are idle is not judged.`
 
 const blameExample = `  portwatch blame                       who took the ports?
   portwatch blame -p 977                who keeps them from process 977?
-  portwatch blame --for 5m -o md        for a ticket`
+  portwatch blame --for 5m -o md        for a ticket
+  portwatch blame -r FILE --at 14:03    what it said then`
 
 const (
 	// firstAnswer is when blame answers for the first time.
@@ -46,6 +50,7 @@ type blameFlags struct {
 	length   time.Duration
 	utc      bool
 	noHeader bool
+	read     readOptions
 }
 
 func newBlameCommand(a *app) *cobra.Command {
@@ -60,6 +65,7 @@ func newBlameCommand(a *app) *cobra.Command {
 	flags.DurationVar(&f.length, "for", 0, "watch so long and answer once (0: until all owners are known)")
 	flags.BoolVar(&f.utc, "utc", false, "print times in UTC")
 	flags.BoolVarP(&f.noHeader, "no-header", "H", false, "print no headers")
+	f.read.register(flags, flagAt)
 	f.filter.register(flags)
 	f.watch.register(flags)
 	return cmd
@@ -73,10 +79,7 @@ func runBlame(cmd *cobra.Command, a *app, f *blameFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := chosen.present(cmd, a.kernel.running); err != nil {
-		return err
-	}
-	o, err := f.watch.options(cmd, a)
+	o, err := f.read.options(cmd, a, f.watch, chosen, f.utc)
 	if err != nil {
 		return err
 	}
@@ -109,6 +112,8 @@ func (v *blameView) frame(s *aggregate.Snapshot) error {
 	}
 	watched := time.Duration(s.At - s.From)
 	switch {
+	case v.flags.read.file != "": // the answer is about all of it
+		return nil
 	case v.flags.length > 0:
 		if watched < v.flags.length {
 			return nil

@@ -44,15 +44,16 @@ func runEvents(cmd *cobra.Command, a *app, flags *streamFlags, all bool) error {
 	if err != nil {
 		return err
 	}
-	if err := chosen.present(cmd, a.kernel.running); err != nil {
+	o, err := flags.read.options(cmd, a, flags.watch, chosen, flags.utc)
+	if err != nil {
 		return err
 	}
-	o, err := flags.watch.options(cmd, a)
+	from, err := o.Recording.moment(cmd.Context(), o.Recording.from)
 	if err != nil {
 		return err
 	}
 	out := newOutbox(a.stdout)
-	v := &eventsView{cmd: cmd, flags: flags, filter: chosen, out: out, documents: jsonl.NewWriter(out, fields.Event)}
+	v := &eventsView{cmd: cmd, from: from, flags: flags, filter: chosen, out: out, documents: jsonl.NewWriter(out, fields.Event)}
 	v.table = text.Table[aggregate.Record]{Columns: fields.EventColumns()}
 	v.brief = !all && isTerminal(a.stdout) && flags.output.word == "table"
 	return a.watch(cmd.Context(), o, &pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
@@ -60,6 +61,7 @@ func runEvents(cmd *cobra.Command, a *app, flags *streamFlags, all bool) error {
 
 // eventsView prints events as they come.
 type eventsView struct {
+	from      event.Time // when to begin to print
 	cmd       *cobra.Command
 	flags     *streamFlags
 	filter    *filter
@@ -92,6 +94,9 @@ func (v *eventsView) event(r *aggregate.Record) error {
 // shows reports whether the event is printed. Ticks are for programs.
 func (v *eventsView) shows(r *aggregate.Record) bool {
 	kind := r.Event.Kind
+	if r.Event.Time < v.from {
+		return false
+	}
 	if kind == event.KindTick && v.flags.output.word == "table" {
 		return false
 	}
@@ -119,7 +124,7 @@ func (v *eventsView) frame(s *aggregate.Snapshot) error {
 	if err := v.filter.met(v.cmd, s); err != nil {
 		return err
 	}
-	if !v.brief {
+	if !v.brief || s.At < v.from {
 		return nil
 	}
 	c := &fields.Context{Meta: &s.Meta, Location: v.flags.location()}

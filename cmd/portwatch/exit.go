@@ -29,6 +29,7 @@ var (
 	errUsage       = errors.New("usage")
 	errUnsupported = errors.New("the kernel lacks something required")
 	errPermission  = errors.New("permission denied")
+	errRecording   = errors.New("the recording cannot be read")
 )
 
 // exitCase is one line of the table of exit codes.
@@ -43,6 +44,7 @@ func exitCases() []exitCase {
 		{errUsage, exitUsage, "portwatch --help"},
 		{errUnsupported, exitUnsupported, "portwatch doctor"},
 		{errPermission, exitPermission, "sudo portwatch doctor"},
+		{errRecording, exitRecording, "portwatch check FILE"},
 	}
 }
 

@@ -108,6 +108,7 @@ type streamFlags struct {
 	rows     int
 	utc      bool
 	noHeader bool
+	read     readOptions
 }
 
 func newStreamFlags(outputs ...string) *streamFlags {
@@ -122,6 +123,7 @@ func (s *streamFlags) register(fs *pflag.FlagSet) {
 	fs.IntVarP(&s.count, "count", "n", 0, "stop after so many frames or events (0: when stopped)")
 	fs.BoolVar(&s.utc, "utc", false, "print times in UTC")
 	fs.BoolVarP(&s.noHeader, "no-header", "H", false, "print no headers")
+	s.read.register(fs, flagWindow)
 	s.filter.register(fs)
 	s.watch.register(fs)
 }

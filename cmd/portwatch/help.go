@@ -18,6 +18,7 @@ const questions = `portwatch: who takes, keeps and is refused local ports
   Who is refused a port, and why?       portwatch events -x
   What does process 977 do with them?   portwatch events -p 977
   Can I still connect to that server?   portwatch why --connect db.example:5432
+  What was it like at 14:03?            portwatch blame -r FILE --at 14:03
   Is it safe to change the range?       portwatch range check 16000-65001
   Which limit does 977 meet first?      portwatch limits -p 977
   What does this error mean?            portwatch explain EADDRNOTAVAIL

@@ -49,6 +49,8 @@ type watchOptions struct {
 	// FallBack lets mode diag stand in where no better mode works and none
 	// was asked for.
 	FallBack bool
+	// Recording is read in the kernel's place, if one is named.
+	Recording readOptions
 }
 
 // watcher is a source of events that accounts for its own cost.

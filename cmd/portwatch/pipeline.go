@@ -55,6 +55,9 @@ type pipeline struct {
 	length   time.Duration // 0 for no end
 	log      *zap.Logger
 	search   search
+	// keep takes each event as it came, before the view sees it; nil if nobody
+	// wants it.
+	keep func(*event.Event) error
 
 	record aggregate.Record
 	begun  event.Time
@@ -98,6 +101,11 @@ func (p *pipeline) take(ev *event.Event) error {
 	if err := p.frames(ev); err != nil {
 		return err
 	}
+	if p.keep != nil {
+		if err := p.keep(ev); err != nil {
+			return err
+		}
+	}
 	p.ledger.ApplyDescribed(ev, &p.record)
 	if ev.Kind == event.KindCorrection && ev.Correction == event.CorrectionEnd && p.log != nil {
 		p.log.Info("all sockets were read")
@@ -138,7 +146,7 @@ func (p *pipeline) frames(ev *event.Event) error {
 // whatever ended the stream.
 func (a *app) watch(ctx context.Context, o watchOptions, p *pipeline) error {
 	spent, _, err := a.observe(ctx, o, p)
-	if spent == nil {
+	if spent == nil || o.Recording.file != "" {
 		return err
 	}
 	if _, writeErr := a.stderr.Write(text.AppendFarewell(nil, spent)); writeErr != nil {
@@ -147,10 +155,18 @@ func (a *app) watch(ctx context.Context, o watchOptions, p *pipeline) error {
 	return err
 }
 
-// observe opens the kernel, runs the pipeline over it and closes all in order.
+// open opens what is read: a recording, or the kernel.
+func (a *app) open(ctx context.Context, o watchOptions) (watcher, error) {
+	if o.Recording.file != "" {
+		return openReplay(ctx, a.stderr, o.Recording)
+	}
+	return a.kernel.open(ctx, o)
+}
+
+// observe opens the kernel, or a recording, runs the pipeline over it and closes all in order.
 // It returns the cost and the last picture, nil if the kernel did not open.
 func (a *app) observe(ctx context.Context, o watchOptions, p *pipeline) (*fields.SelfReport, *aggregate.Snapshot, error) {
-	source, err := a.kernel.open(ctx, o)
+	source, err := a.open(ctx, o)
 	if err != nil {
 		return nil, nil, errors.Join(err, p.out.close(ctx))
 	}
@@ -158,6 +174,7 @@ func (a *app) observe(ctx context.Context, o watchOptions, p *pipeline) (*fields
 	p.source, p.ledger = source, aggregate.New(aggregate.Options{MaxLeases: 2 * o.MaxLeases})
 	p.search, p.log = search{always: o.SearchTime}, o.Logger
 	err = p.run(ctx)
+	p.now = max(p.now, o.Recording.until(source))
 	if v, able := p.view.(ender); able && err == nil {
 		err = v.end()
 	}

@@ -8,8 +8,9 @@ import (
 
 // The groups of verbs in the help.
 const (
-	groupLook  = "look"
-	groupCheck = "check"
+	groupLook   = "look"
+	groupCheck  = "check"
+	groupRecord = "record"
 )
 
 func newRootCommand(a *app) *cobra.Command {
@@ -29,10 +30,11 @@ func newRootCommand(a *app) *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%s", err.Error()) })
-	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look"}, &cobra.Group{ID: groupCheck, Title: "Check"})
+	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look"}, &cobra.Group{ID: groupRecord, Title: "Record"}, &cobra.Group{ID: groupCheck, Title: "Check"})
 	root.AddCommand(
 		newWhyCommand(a), newTopCommand(a), newStatusCommand(a), newBlameCommand(a), newRunCommand(a), newEventsCommand(a),
 		newRangeCommand(a), newLimitsCommand(a), newExplainCommand(a),
+		newRecordCommand(a), newInfoCommand(a), newCheckCommand(a),
 		newVerifyCommand(a), newDoctorCommand(a), newSelfCommand(a), newVersionCommand(a),
 	)
 	root.SetCompletionCommandGroupID(groupCheck)

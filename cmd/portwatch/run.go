@@ -24,6 +24,8 @@ sent to portwatch, as if portwatch were not there. portwatch ends with the exit
 code of CMD, or with 128 and the number of the signal that ended it; with 125 if
 portwatch itself failed, 126 if CMD cannot be executed, 127 if it is not found.
 
+With -w what was watched is in a file afterwards: portwatch blame -r FILE.
+
 The answer goes to stderr, or to the file of --report. Without the rights to watch
 CMD runs all the same, and the answer says what could not be known.`
 
@@ -45,6 +47,7 @@ type runFlags struct {
 	failIf  []string
 	require bool
 	asRoot  bool
+	file    string
 }
 
 func newRunCommand(a *app) *cobra.Command {
@@ -64,6 +67,7 @@ func newRunCommand(a *app) *cobra.Command {
 	fs.SetInterspersed(false) // what follows CMD is CMD's
 	fs.VarP(&flags.output, "output", "o", "how to print the answer")
 	fs.StringVar(&flags.report, "report", "", "write the answer to this new file")
+	fs.StringVarP(&flags.file, "write", "w", "", "record what was watched to this new file")
 	fs.StringArrayVar(&flags.failIf, "fail-if", nil, "exit with 1 if CMD succeeds and this holds, such as 'failures>0'")
 	fs.BoolVar(&flags.require, "require", false, "do not run CMD unless it can be watched")
 	fs.BoolVar(&flags.asRoot, "as-root", false, "run CMD as root, although sudo was called by somebody else")
@@ -108,6 +112,11 @@ func runRun(cmd *cobra.Command, a *app, flags *runFlags, argv []string) error {
 	report, err := openReport(a, flags.report, v.as)
 	if err != nil {
 		return err
+	}
+	if flags.file != "" {
+		if v.keeper, err = newKeeper(flags.file, v.as); err != nil {
+			return errors.Join(err, report.Close())
+		}
 	}
 	err = v.watch(cmd.Context(), o)
 	if v.process == nil {

@@ -24,6 +24,7 @@ type runView struct {
 	app      *app
 	argv     []string
 	as       *launch.User
+	keeper   *keeper // nil if nothing is recorded
 	pipeline *pipeline
 
 	group     *launch.Group
@@ -139,6 +140,9 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	}
 	p := &pipeline{out: newOutbox(io.Discard), view: v, interval: time.Second}
 	v.pipeline = p
+	if v.keeper != nil {
+		p.keep = v.keeper.keep
+	}
 	spent, _, err := v.app.observe(v.untilStarted(ctx), o, p)
 	if !v.started.Load() && o.FallBack && ctx.Err() == nil {
 		v.start()
@@ -147,6 +151,9 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 		<-v.ended
 	}
 	v.conclude(spent)
+	if v.keeper != nil {
+		err = errors.Join(err, v.keeper.close(v.app.stderr))
+	}
 	if v.group != nil {
 		err = errors.Join(err, v.group.Close())
 	}

@@ -23,6 +23,8 @@ ends: rates, refusals and the owners of TIME_WAIT are not known then, and
 headroom is an upper bound (≤), because ports that are bound but unused may
 hide. With --for it watches so long.
 
+With -r it reads a recording and says what was so at its end, or at --at.
+
 With --warn or --crit it speaks to monitoring: a line PORTWATCH OK, WARNING,
 CRITICAL or UNKNOWN with figures behind |, and exit code 0, 1, 2 or 3, about the
 worst pool that somebody asks for ports. A threshold is a percentage of
@@ -31,6 +33,7 @@ used_ratio (70%), ports of headroom (500), or a time until the pool runs dry
 
 const statusExample = `  portwatch status                        how many more ports can I get?
   portwatch status --for 15s              with rates, owners and forecast
+  portwatch status -r FILE --at -5m       five minutes before its end
   portwatch status --warn 70% --crit 90%  for monitoring: exit code 0, 1, 2 or 3`
 
 // forecastNeeds is the least --for under which a forecast has its data.
@@ -49,6 +52,7 @@ type statusFlags struct {
 	utc        bool
 	noHeader   bool
 	warn, crit string
+	read       readOptions
 }
 
 func newStatusCommand(a *app) *cobra.Command {
@@ -66,6 +70,7 @@ func newStatusCommand(a *app) *cobra.Command {
 	flags.BoolVarP(&f.noHeader, "no-header", "H", false, "print no headers")
 	flags.StringVar(&f.warn, "warn", "", "monitoring: exit 1 from 70%, below 500 ports of headroom, or within 5m until dry")
 	flags.StringVar(&f.crit, "crit", "", "monitoring: exit 2 in the same way")
+	f.read.register(flags, flagAt)
 	f.filter.register(flags)
 	f.watch.register(flags)
 	return cmd
@@ -81,6 +86,7 @@ func (f *statusFlags) check(cmd *cobra.Command) (thresholds, error) {
 		return t, usagef(cmd, "--for %s: must be at least 1s", f.length)
 	case f.rows < 0:
 		return t, usagef(cmd, "--top %d: must not be negative", f.rows)
+	case f.read.file != "":
 	case t.forecasts() && f.length < forecastNeeds:
 		return t, usagef(cmd, "a time until dry needs a forecast, and that needs --for %s or longer", forecastNeeds)
 	case f.length == 0 && f.watch.mode.word != "auto" && f.watch.mode.word != "diag":
@@ -98,10 +104,7 @@ func runStatus(cmd *cobra.Command, a *app, f *statusFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := chosen.present(cmd, a.kernel.running); err != nil {
-		return err
-	}
-	o, err := f.watch.options(cmd, a)
+	o, err := f.read.options(cmd, a, f.watch, chosen, f.utc)
 	if err != nil {
 		return err
 	}
@@ -140,7 +143,7 @@ type statusView struct {
 
 // event looks at each tick: one shot is over with the first complete picture.
 func (v *statusView) event(r *aggregate.Record) error {
-	if r.Event.Kind != event.KindTick || v.flags.length > 0 {
+	if r.Event.Kind != event.KindTick || v.flags.length > 0 || v.flags.read.file != "" {
 		return nil
 	}
 	s := v.pipeline.ledger.Snapshot(r.Event.Time)

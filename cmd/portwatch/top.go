@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
+	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
 	"github.com/portwatch/portwatch/internal/output/jsonl"
 	"github.com/portwatch/portwatch/internal/output/text"
@@ -46,10 +47,7 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 	if err != nil {
 		return err
 	}
-	if err := chosen.present(cmd, a.kernel.running); err != nil {
-		return err
-	}
-	o, err := flags.watch.options(cmd, a)
+	o, err := flags.read.options(cmd, a, flags.watch, chosen, flags.utc)
 	if err != nil {
 		return err
 	}
@@ -57,8 +55,12 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 	if !batch && flags.output.word == "table" {
 		fmt.Fprintln(a.stderr, "top has no interactive screen yet and prints frames. Next: portwatch top --batch")
 	}
+	from, err := o.Recording.moment(cmd.Context(), o.Recording.from)
+	if err != nil {
+		return err
+	}
 	out := newOutbox(a.stdout)
-	v := &topView{cmd: cmd, flags: flags, filter: chosen, out: out, width: a.width()}
+	v := &topView{cmd: cmd, from: from, flags: flags, filter: chosen, out: out, width: a.width()}
 	v.documents = jsonl.NewWriter(out, fields.Top)
 	v.limitRows = cmd.Flags().Changed("top")
 	return a.watch(cmd.Context(), o, &pipeline{out: out, view: v, interval: flags.interval, length: flags.length})
@@ -66,6 +68,7 @@ func runTop(cmd *cobra.Command, a *app, flags *streamFlags, batch bool) error {
 
 // topView prints frames.
 type topView struct {
+	from      event.Time // when to begin to print
 	cmd       *cobra.Command
 	flags     *streamFlags
 	filter    *filter
@@ -82,6 +85,9 @@ func (v *topView) event(*aggregate.Record) error { return nil }
 func (v *topView) frame(s *aggregate.Snapshot) error {
 	if err := v.filter.met(v.cmd, s); err != nil {
 		return err
+	}
+	if s.At < v.from {
+		return nil
 	}
 	shown := s.Select(v.filter.selection())
 	if err := v.print(&fields.Context{Meta: &s.Meta, Location: v.flags.location()}, shown); err != nil {
