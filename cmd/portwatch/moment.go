@@ -29,6 +29,10 @@ const (
 	anchorWorst
 )
 
+var namedAnchors = map[string]anchor{
+	"start": anchorStart, "end": anchorEnd, "first-failure": anchorFailure, "worst": anchorWorst,
+}
+
 // extent is what a recording says of its times. What has to be searched for is
 // asked for only if a word needs it.
 type extent struct {
@@ -42,17 +46,8 @@ type extent struct {
 // parseMoment reads a word without a zone as of the location.
 func parseMoment(word string, location *time.Location) (moment, error) {
 	m := moment{word: word}
-	switch word {
-	case "start":
-		return m, nil
-	case "end":
-		m.anchor = anchorEnd
-		return m, nil
-	case "first-failure":
-		m.anchor = anchorFailure
-		return m, nil
-	case "worst":
-		m.anchor = anchorWorst
+	if named, known := namedAnchors[word]; known {
+		m.anchor = named
 		return m, nil
 	}
 	if strings.HasPrefix(word, "+") || strings.HasPrefix(word, "-") {

@@ -249,7 +249,7 @@ func damageWords(d *recording.Damage) string {
 	}
 	words := fmt.Sprintf("at byte %d: %s; %d events in %d blocks are lost", d.Offset, d.Reason, d.Events, d.Blocks)
 	if d.After != 0 && d.Before > d.After {
-		words += fmt.Sprintf(", of %s", (time.Duration(d.Before - d.After)).Round(time.Millisecond))
+		words += fmt.Sprintf(", of %s", time.Duration(d.Before-d.After).Round(time.Millisecond))
 	}
 	return words
 }

@@ -113,10 +113,8 @@ func runRun(cmd *cobra.Command, a *app, flags *runFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
-	if flags.file != "" {
-		if v.keeper, err = newKeeper(flags.file, v.as); err != nil {
-			return errors.Join(err, report.Close())
-		}
+	if err := v.record(flags.file); err != nil {
+		return errors.Join(err, report.Close())
 	}
 	err = v.watch(cmd.Context(), o)
 	if v.process == nil {

@@ -123,6 +123,14 @@ func (v *runView) count(r *aggregate.Record) {
 	}
 }
 
+// record makes the file of -w; "" is none.
+func (v *runView) record(file string) (err error) {
+	if file != "" {
+		v.keeper, err = newKeeper(file, v.as)
+	}
+	return err
+}
+
 // own reports whether an owner is the command, or was started by it.
 func (v *runView) own(o *aggregate.OwnerInfo) bool {
 	return v.grouped() && v.group.Holds(o.CgroupID, o.Cgroup)

@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"errors"
 	"io"
 	"runtime"
 	"testing"
@@ -73,7 +74,7 @@ func BenchmarkRead(b *testing.B) {
 				for {
 					n, err := r.Read(b.Context(), dst)
 					read += n
-					if err == io.EOF {
+					if errors.Is(err, io.EOF) {
 						break
 					}
 					if err != nil {

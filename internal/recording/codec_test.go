@@ -24,8 +24,8 @@ func fill(r *rand.Rand, v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(r, v.Field(i))
+		for _, field := range v.Fields() {
+			fill(r, field)
 		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
@@ -76,15 +76,15 @@ func randomAddr(r *rand.Rand) netip.Addr {
 func anything(r *rand.Rand) event.Event {
 	var ev event.Event
 	v := reflect.ValueOf(&ev).Elem()
-	for i := range v.NumField() {
+	for _, field := range v.Fields() {
 		if r.IntN(3) == 0 {
-			fill(r, v.Field(i))
+			fill(r, field)
 		}
 	}
 	if r.IntN(2) == 0 { // most events have no more than a lease
-		for i := range v.NumField() {
-			if f := v.Field(i); f.Kind() == reflect.Pointer {
-				f.SetZero()
+		for _, field := range v.Fields() {
+			if field.Kind() == reflect.Pointer {
+				field.SetZero()
 			}
 		}
 	}

@@ -72,17 +72,6 @@ func (c *cursor) u32() uint32 {
 	return binary.LittleEndian.Uint32(v)
 }
 
-// count is the number of things that follow, each of size bytes at least:
-// more than there are bytes for is damage, never an allocation.
-func (c *cursor) count(size int) int {
-	n := c.uvarint()
-	if n > uint64(len(c.b)/size) {
-		c.fail()
-		return 0
-	}
-	return int(n)
-}
-
 // bit is a byte that is 0 or 1.
 func (c *cursor) bit() bool {
 	v := c.byte()

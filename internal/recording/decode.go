@@ -45,7 +45,6 @@ func newDecoder() (*decoder, error) {
 // open unpacks a block. The payload may be used again afterwards.
 func (d *decoder) open(h *header, payload []byte) error {
 	d.events, d.next, d.prev, d.before = 0, 0, 0, -1
-	most := int(h.records) // each shape, way and who is of an event
 	d.shapes, d.ways, d.whos, d.rows, d.guess = d.shapes[:0], d.ways[:0], d.whos[:0], d.rows[:0], rowGuess{}
 	if err := d.cols.parse(payload, d.unpack); err != nil {
 		return err
@@ -53,23 +52,29 @@ func (d *decoder) open(h *header, payload []byte) error {
 	for i := range d.in {
 		d.in[i] = cursor{b: d.cols[i]}
 	}
-	if !d.readShapes(most) || len(d.cols[sectionShape]) != int(h.records) || len(d.cols[sectionTimeCodes]) != (int(h.records)+3)/4 {
+	n := int(h.records)
+	high := len(d.cols[sectionShapeHigh])
+	if len(d.cols[sectionShape]) != n || len(d.cols[sectionTimeCodes]) != (n+3)/4 || high != 0 && high != n {
 		return errEvents
 	}
-	if high := len(d.cols[sectionShapeHigh]); high != 0 && high != int(h.records) {
+	if !d.readShapes(n) || !d.readDictionaries(n) {
 		return errEvents
 	}
-	for in := &d.in[sectionWays]; len(in.b) > 0 && !in.bad && len(d.ways) <= most; {
-		d.ways = append(d.ways, wayUse{way: in.way()})
-	}
-	for in := &d.in[sectionWhos]; len(in.b) > 0 && !in.bad && len(d.whos) <= most; {
-		d.whos = append(d.whos, in.who())
-	}
-	if d.in[sectionWays].bad || d.in[sectionWhos].bad || max(len(d.ways), len(d.whos)) > most {
-		return errEvents
-	}
-	d.events = int(h.records)
+	d.events = n
 	return nil
+}
+
+// readDictionaries reads the ways and the whos. Each is of an event: there are
+// no more than most.
+func (d *decoder) readDictionaries(most int) bool {
+	ways, whos := &d.in[sectionWays], &d.in[sectionWhos]
+	for len(ways.b) > 0 && !ways.bad && len(d.ways) <= most {
+		d.ways = append(d.ways, wayUse{way: ways.way()})
+	}
+	for len(whos.b) > 0 && !whos.bad && len(d.whos) <= most {
+		d.whos = append(d.whos, whos.who())
+	}
+	return !ways.bad && !whos.bad && max(len(d.ways), len(d.whos)) <= most
 }
 
 func (d *decoder) readShapes(most int) bool {

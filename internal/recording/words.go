@@ -42,8 +42,6 @@ func appendShape(dst []byte, s *shape) []byte {
 	return append(dst, byte(s.kind), byte(s.from), byte(s.state), byte(s.substate), byte(s.cause), byte(s.correction), byte(s.flags))
 }
 
-const shapeLen = 7
-
 func (c *cursor) shape() shape {
 	return shape{
 		kind: event.Kind(c.byte()), from: event.State(c.byte()), state: event.State(c.byte()),
@@ -65,9 +63,6 @@ func wayOf(l *event.Lease) way {
 	w.lease.Local = netip.AddrPortFrom(l.Local.Addr(), 0)
 	return w
 }
-
-// wayLen is the least that a way takes.
-const wayLen = 4 + 1 + 4 + 1 + 3 + 4
 
 func appendWay(dst []byte, w *way) []byte {
 	l := &w.lease
@@ -99,9 +94,6 @@ type who struct {
 	ports  event.PortRange // Event.NamespaceRange
 }
 
-// whoLen is the least that a who takes.
-const whoLen = ownerLen + 1 + 16 + 1 + 4
-
 func appendWho(dst []byte, w *who) []byte {
 	dst = appendOwner(dst, &w.owner)
 	dst = appendThread(dst, &w.thread)
@@ -112,9 +104,6 @@ func appendWho(dst []byte, w *who) []byte {
 func (c *cursor) who() who {
 	return who{owner: c.owner(), thread: c.thread(), cgroup: c.uvarint(), ports: c.portRange()}
 }
-
-// ownerLen is the least that an owner takes.
-const ownerLen = 2 + 1 + 1 + 2 + 16 + 1 + 1
 
 func appendOwner(dst []byte, o *event.Owner) []byte {
 	dst = append(dst, byte(o.Kind), byte(o.Confidence))
