@@ -19,6 +19,7 @@ type namespace struct {
 	accounts uint32
 	poisoned int    // ports of the range
 	accepted [2]int // sockets, and those of them in TIME_WAIT
+	bind0    uint64 // requests for any TCP port, given or refused
 
 	spans              uint32 // the first, plus one
 	tcpPools, udpPools uint32 // of bind(0) and UDP: the first, plus one
