@@ -10,8 +10,12 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
-// dropIn is the file in which settings of the host's own namespace last.
-const dropIn = "/etc/sysctl.d/60-local-ports.conf"
+// dropIn is the file in which a setting of the host's own namespace lasts: one for
+// each, so that no other advice overwrites it.
+func dropIn(key string) string {
+	name := key[strings.LastIndexByte(key, '.')+1:]
+	return "/etc/sysctl.d/61-" + strings.ReplaceAll(name, "_", "-") + ".conf"
+}
 
 // text is what to do.
 func (r *remedyRow) text() string {
@@ -163,7 +167,7 @@ func (r *remedyRow) persistent() []string {
 	for _, s := range r.Settings {
 		switch {
 		case name == "host":
-			lines = append(lines, fmt.Sprintf("echo '%s = %s' >> %s", s.Key, s.Value, dropIn))
+			lines = append(lines, fmt.Sprintf("echo '%s = %s' > %s", s.Key, s.Value, dropIn(s.Key)))
 		case in.Pod != "" || in.PodUID != "":
 			lines = append(lines, fmt.Sprintf("pod: securityContext.sysctls: name %s, value %q", s.Key, s.Value))
 		case in.Container != "" || in.ContainerID != "":

@@ -119,7 +119,7 @@ func TestCommandsOfRemedies(t *testing.T) {
 	}{
 		{
 			"the host's", "host", gone, `[sysctl -w net.ipv4.tcp_tw_reuse="1"]`, `[sysctl -w net.ipv4.tcp_tw_reuse="2"]`,
-			"[echo 'net.ipv4.tcp_tw_reuse = 1' >> /etc/sysctl.d/60-local-ports.conf]",
+			"[echo 'net.ipv4.tcp_tw_reuse = 1' > /etc/sysctl.d/61-tcp-tw-reuse.conf]",
 		},
 		{"ip netns", "blue", gone, `[ip netns exec blue sysctl -w net.ipv4.tcp_tw_reuse="1"]`, `[ip netns exec blue sysctl -w net.ipv4.tcp_tw_reuse="2"]`, "[]"},
 		{"with a name to quote", "b'; x", gone, `[ip netns exec 'b'\''; x' sysctl -w net.ipv4.tcp_tw_reuse="1"]`, `[ip netns exec 'b'\''; x' sysctl -w net.ipv4.tcp_tw_reuse="2"]`, "[]"},
