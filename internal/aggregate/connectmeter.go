@@ -46,7 +46,7 @@ type ConnectAnswer struct {
 	// OddRange says that the range has an odd number of ports, of which each search
 	// passes over one (__inet_hash_connect, 5.10 to 7.2): the last may not be had.
 	OddRange bool
-	Pool   Pool
+	Pool     Pool
 }
 
 // NewConnectMeter makes a meter for a namespace with these settings. blind says
