@@ -58,6 +58,12 @@ type answer struct {
 			ExpiresInSeconds *float64 `json:"expires_in_seconds"`
 		}
 	}
+	Namespaces []struct {
+		TCP struct {
+			Accepted      int
+			Bind0Attempts int `json:"bind0_attempts"`
+		}
+	}
 	Pools []answeredPool
 	Peak  *answeredPool
 }
@@ -71,7 +77,10 @@ type answeredOwner struct {
 
 type answeredPool struct {
 	Request          string
-	RemotePort       int `json:"remote_port"`
+	Family           string
+	LocalAddr        string `json:"local_addr"`
+	SynSent          int    `json:"syn_sent"`
+	RemotePort       int    `json:"remote_port"`
 	Capacity         int
 	Poisoned         int
 	InUse            int `json:"in_use"`
@@ -103,7 +112,11 @@ func (s *scene) actor(name string) *tracertest.Actor {
 // server listens; a serving one closes when its clients have.
 func (s *scene) server(addr string, serving bool) netip.AddrPort {
 	s.Helper()
-	l := s.actor("server").Socket(tracertest.TCP4)
+	kind := tracertest.TCP4
+	if strings.HasPrefix(addr, "[") {
+		kind = tracertest.TCP6
+	}
+	l := s.actor("server").Socket(kind)
 	for _, errno := range []syscall.Errno{l.Bind(addr), l.Listen(1024)} {
 		if errno != 0 {
 			s.Fatal(errno)
