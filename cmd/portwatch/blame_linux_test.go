@@ -94,7 +94,9 @@ type answeredPool struct {
 // scene is a private namespace with a range of 100 ports.
 type scene struct {
 	*testing.T
-	ns *tracertest.NS
+	ns      *tracertest.NS
+	process *os.Process // the portwatch that watches, while actors act
+	actors  []*tracertest.Actor
 }
 
 func newScene(t *testing.T) *scene {
@@ -106,7 +108,18 @@ func newScene(t *testing.T) *scene {
 
 func (s *scene) actor(name string) *tracertest.Actor {
 	s.Helper()
-	return tracertest.StartActor(s, s.ns, name)
+	a := tracertest.StartActor(s, s.ns, name)
+	s.actors = append(s.actors, a)
+	return a
+}
+
+// release ends the actors, and with them the namespace.
+func (s *scene) release() {
+	s.Helper()
+	for _, a := range s.actors {
+		a.Exit()
+	}
+	s.ns.Release()
 }
 
 // server listens; a serving one closes when its clients have.
@@ -162,6 +175,7 @@ func (s *scene) ask(schema fields.Schemer, act func(), args ...string) answer {
 			s.Fatalf("%v: %v: %s", args, err, line)
 		}
 	}
+	s.process = cmd.Process
 	act()
 	rest, _ := io.ReadAll(talk)
 	if err := cmd.Wait(); err != nil {
