@@ -91,7 +91,7 @@ func TestSummary(t *testing.T) {
 				"2 requests were refused for other reasons, the last: nginx[977] called bind(): " +
 				"ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE.",
 		},
-		{"diag", diag, "Which requests are refused is not seen in diag mode; the tightest pool is 10.0.0.1→10.0.0.5:443 at 41 %."},
+		{"diag", diag, "Which requests are refused was not watched (--for 15s watches); the tightest pool is 10.0.0.1→10.0.0.5:443 at 41 %."},
 		{
 			"losses", lossy,
 			"No local port was refused in the 3 min watched (tracepoint mode, 7 events lost). The picture is not complete: 7 events lost.",
