@@ -175,8 +175,11 @@ func (a *ConnectAnswer) Explanation() string {
 	if a.AtMost {
 		most = "at most "
 	}
-	said := fmt.Sprintf("%s%s to %s from %s: %d of %d ports are taken", most,
-		plural(more, "more connect() succeeds", "more connect()s succeed"), a.Remote, a.Local, p.InUse, p.Capacity)
+	succeed := plural(more, "more connect() succeeds", "more connect()s succeed")
+	if more == 0 {
+		most, succeed = "", "no further connect() succeeds"
+	}
+	said := fmt.Sprintf("%s%s to %s from %s: %d of %d ports are taken", most, succeed, a.Remote, a.Local, p.InUse, p.Capacity)
 	if p.TimeWait > 0 {
 		said += fmt.Sprintf(", %d of them in TIME_WAIT", p.TimeWait)
 	}

@@ -88,7 +88,7 @@ func namespaceOf(c *culpritRow) (name string, inode uint32) {
 	case c.Pool != nil:
 		return c.Pool.NetNSName, c.Pool.NetNS
 	case c.Lease != nil:
-		return "", c.Lease.NetNS
+		return c.NetNSName, c.Lease.NetNS
 	}
 	return "", 0
 }
@@ -192,7 +192,7 @@ func shellWord(word string) string {
 // RemedySentence is what to do, its price and what it needs.
 func RemedySentence(r *RemedyRow) string {
 	text := r.text()
-	words := []string{strings.ToUpper(text[:1]) + text[1:] + ".", "Price: " + prices[r.ID] + "."}
+	words := []string{strings.ToUpper(text[:1]) + text[1:] + ".", "Price: " + r.price() + "."}
 	for _, n := range r.Needs {
 		switch n.Met {
 		case aggregate.NotKnown:
