@@ -58,6 +58,12 @@ type answer struct {
 			ExpiresInSeconds *float64 `json:"expires_in_seconds"`
 		}
 	}
+	Namespaces []struct {
+		TCP struct {
+			Accepted      int
+			Bind0Attempts int `json:"bind0_attempts"`
+		}
+	}
 	Pools []answeredPool
 	Peak  *answeredPool
 }
@@ -71,7 +77,10 @@ type answeredOwner struct {
 
 type answeredPool struct {
 	Request          string
-	RemotePort       int `json:"remote_port"`
+	Family           string
+	LocalAddr        string `json:"local_addr"`
+	SynSent          int    `json:"syn_sent"`
+	RemotePort       int    `json:"remote_port"`
 	Capacity         int
 	Poisoned         int
 	InUse            int `json:"in_use"`
@@ -85,7 +94,9 @@ type answeredPool struct {
 // scene is a private namespace with a range of 100 ports.
 type scene struct {
 	*testing.T
-	ns *tracertest.NS
+	ns      *tracertest.NS
+	process *os.Process // the portwatch that watches, while actors act
+	actors  []*tracertest.Actor
 }
 
 func newScene(t *testing.T) *scene {
@@ -97,13 +108,28 @@ func newScene(t *testing.T) *scene {
 
 func (s *scene) actor(name string) *tracertest.Actor {
 	s.Helper()
-	return tracertest.StartActor(s, s.ns, name)
+	a := tracertest.StartActor(s, s.ns, name)
+	s.actors = append(s.actors, a)
+	return a
+}
+
+// release ends the actors, and with them the namespace.
+func (s *scene) release() {
+	s.Helper()
+	for _, a := range s.actors {
+		a.Exit()
+	}
+	s.ns.Release()
 }
 
 // server listens; a serving one closes when its clients have.
 func (s *scene) server(addr string, serving bool) netip.AddrPort {
 	s.Helper()
-	l := s.actor("server").Socket(tracertest.TCP4)
+	kind := tracertest.TCP4
+	if strings.HasPrefix(addr, "[") {
+		kind = tracertest.TCP6
+	}
+	l := s.actor("server").Socket(kind)
 	for _, errno := range []syscall.Errno{l.Bind(addr), l.Listen(1024)} {
 		if errno != 0 {
 			s.Fatal(errno)
@@ -149,6 +175,7 @@ func (s *scene) ask(schema fields.Schemer, act func(), args ...string) answer {
 			s.Fatalf("%v: %v: %s", args, err, line)
 		}
 	}
+	s.process = cmd.Process
 	act()
 	rest, _ := io.ReadAll(talk)
 	if err := cmd.Wait(); err != nil {

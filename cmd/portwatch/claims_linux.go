@@ -156,7 +156,7 @@ func (p *place) meta() *aggregate.Meta {
 		Host: p.word("proc/sys/kernel/hostname"), BootID: p.word("proc/sys/kernel/random/boot_id"), Kernel: p.word("proc/sys/kernel/osrelease"),
 	}}
 	if p.live { // a tree does not say when it was collected
-		m.Start.Mode, m.At = event.ModeDiag, 1
+		m.Start.Mode, m.At = event.ModeDiag, bootNow()
 		m.Clock = aggregate.ClockAt(m.At, time.Now().UnixNano())
 	}
 	return m

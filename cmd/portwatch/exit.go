@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,6 +84,9 @@ func diagnose(err error) fields.ErrorReport {
 			report.ExitCode, report.Hint = c.code, c.hint
 			break
 		}
+	}
+	if errors.Is(err, context.Canceled) {
+		report.Error, report.Hint = "stopped before there was an answer", "the same again"
 	}
 	if errors.Is(err, errWrapper) {
 		report.ExitCode = exitWrapper

@@ -19,10 +19,13 @@ import (
 const runLong = `Runs CMD, and says when it has ended who took, kept and was refused local ports
 meanwhile: CMD with everything that it started, and whoever else held them.
 
-CMD runs as the user who called sudo, on this terminal, with the signals that are
-sent to portwatch, as if portwatch were not there. portwatch ends with the exit
-code of CMD, or with 128 and the number of the signal that ended it; with 125 if
-portwatch itself failed, 126 if CMD cannot be executed, 127 if it is not found.
+CMD runs as the user who called sudo, on this terminal, as if portwatch were not
+there. Signals to portwatch are passed on; in the foreground of a terminal SIGINT
+and SIGQUIT are taken to be typed, which has told CMD already.
+
+portwatch ends with the exit code of CMD, or with 128 and the number of the signal
+that ended it; with 125 if portwatch itself failed, 126 if CMD cannot be executed,
+127 if it is not found.
 
 With -w what was watched is in a file afterwards: portwatch blame -r FILE.
 
@@ -111,7 +114,7 @@ func runRun(cmd *cobra.Command, a *app, flags *runFlags, argv []string) error {
 	}
 	report, err := openReport(a, flags.report, v.as)
 	if err != nil {
-		return err
+		return usagef(cmd, "--report %s: %s", flags.report, err)
 	}
 	if err := v.record(flags.file); err != nil {
 		return errors.Join(err, report.Close())

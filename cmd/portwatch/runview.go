@@ -27,6 +27,9 @@ type runView struct {
 	keeper   *keeper // nil if nothing is recorded
 	pipeline *pipeline
 
+	ctx   context.Context // until the command starts
+	ticks int
+
 	group     *launch.Group
 	ungrouped string // why there is none
 
@@ -59,6 +62,9 @@ func (v *runView) frame(*aggregate.Snapshot) error { return nil }
 
 func (v *runView) event(r *aggregate.Record) error {
 	if !v.started.Load() {
+		if !v.ready(&r.Event) {
+			return nil
+		}
 		if v.start(); v.failed != nil {
 			return errEnough
 		}
@@ -69,6 +75,21 @@ func (v *runView) event(r *aggregate.Record) error {
 	}
 	return nil
 }
+
+// ready reports whether the command may start: all sockets that are older were
+// read, or that takes longer than anybody wants to wait.
+func (v *runView) ready(ev *event.Event) bool {
+	switch {
+	case v.ctx.Err() != nil:
+		return false // the pipeline is about to end
+	case ev.Kind == event.KindTick:
+		v.ticks++
+	}
+	return ev.Kind == event.KindCorrection && ev.Correction == event.CorrectionEnd || v.ticks == patientTicks
+}
+
+// patientTicks is how many seconds a command waits for the first picture.
+const patientTicks = 3
 
 // start starts the command, in its group if the kernel can do that.
 func (v *runView) start() {
@@ -151,9 +172,13 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	if v.keeper != nil {
 		p.keep = v.keeper.keep
 	}
+	v.ctx = ctx
 	spent, _, err := v.app.observe(v.untilStarted(ctx), o, p)
-	if !v.started.Load() && o.FallBack && ctx.Err() == nil {
+	if !v.started.Load() && ctx.Err() == nil && (o.FallBack || err == nil) {
 		v.start()
+	}
+	if !v.started.Load() && ctx.Err() != nil {
+		err = errors.Join(err, errStopped)
 	}
 	if v.process != nil {
 		<-v.ended
@@ -167,6 +192,9 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	}
 	return errors.Join(v.failed, err)
 }
+
+// errStopped ends a run that was stopped before its command began.
+var errStopped = errors.New("stopped before the command began")
 
 // untilStarted ends with ctx, unless the command runs by then: from there on the
 // signals are the command's, and it decides when this ends.

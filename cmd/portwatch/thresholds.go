@@ -134,6 +134,9 @@ func (t *thresholds) judge(s *aggregate.Snapshot, seesRequests bool) verdict {
 		return verdict{state: checkUnknown, pool: worst.pool, why: unknown}
 	case worst.pool == nil:
 		worst.why = "nobody asks for ports"
+		if !seesRequests {
+			worst.why = "no port of any range is in use"
+		}
 	}
 	return worst
 }
@@ -147,14 +150,25 @@ func (t *thresholds) worst(pools []aggregate.Pool, asked func(*aggregate.Pool) b
 			continue
 		}
 		state, known := t.stateOf(p)
+		if p.Request == aggregate.RequestBind0 && p.Minute.Attempts() == 0 {
+			// Connections fill it, and nobody is seen to ask for any port.
+			state = min(state, checkWarning)
+		}
 		if !known && unknown == "" {
-			unknown = fields.PoolWord(p) + ": what was asked for is not known of it"
+			unknown = fields.PoolWord(p) + ": " + whyUnknown(p)
 		}
 		if worst.pool == nil || state > worst.state {
 			worst = verdict{state: state, pool: p}
 		}
 	}
 	return worst, unknown
+}
+
+func whyUnknown(p *aggregate.Pool) string {
+	if p.ReuseUnknown {
+		return "how many of its TIME_WAITs connect() may take over is not known without watching (--for 3s)"
+	}
+	return "what was asked for is not known of it"
 }
 
 func (t *thresholds) stateOf(p *aggregate.Pool) (state int, known bool) {

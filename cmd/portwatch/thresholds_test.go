@@ -80,6 +80,37 @@ func TestVerdictWithoutAPool(t *testing.T) {
 	}
 }
 
+// One look sees no requests: what is in use is judged, but a range that only
+// connections fill alarms nobody, and what is not known is no answer.
+func TestVerdictOfOneLook(t *testing.T) {
+	limits, err := parseThresholds("70%", "90%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := func(request aggregate.Request, reuseUnknown bool) aggregate.Pool {
+		return aggregate.Pool{
+			PoolKey:  aggregate.PoolKey{Request: request, Range: event.PortRange{Low: 1, High: 10}},
+			Capacity: 10, InUse: 10, UsedHigh: 1, ReuseUnknown: reuseUnknown,
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		pool aggregate.Pool
+		want int
+	}{
+		{"connect()", full(aggregate.RequestConnect, false), checkCritical},
+		{"UDP", full(aggregate.RequestUDP, false), checkCritical},
+		{"bind(0)", full(aggregate.RequestBind0, false), checkWarning},
+		{"connect() that may take TIME_WAITs over", full(aggregate.RequestConnect, true), checkUnknown},
+		{"nothing in use", aggregate.Pool{}, checkOK},
+	} {
+		s := &aggregate.Snapshot{Meta: aggregate.Meta{Complete: true}, Pools: []aggregate.Pool{tt.pool}}
+		if got := limits.judge(s, false); got.state != tt.want {
+			t.Errorf("%s: %s, want %s: %s", tt.name, checkWords[got.state], checkWords[tt.want], got.why)
+		}
+	}
+}
+
 func TestThresholdsWithoutMeaning(t *testing.T) {
 	for _, tt := range [][3]string{
 		{"0%", "", "--warn 0%: not a percentage above 0"},

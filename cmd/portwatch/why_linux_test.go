@@ -32,7 +32,10 @@ type heldDoc struct {
 	InTheWay         *bool    `json:"in_the_way"`
 	LocalAddr        string   `json:"local_addr"`
 	NetNS            uint32
-	SameFarEnd       []struct{ PID int } `json:"same_far_end"`
+	SameFarEnd       []struct {
+		PID     int
+		Started time.Time `json:"start_time"`
+	} `json:"same_far_end"`
 }
 
 // portDoc is the answer about one port.
@@ -242,7 +245,10 @@ func TestWhyEvidence(t *testing.T) {
 	s.CloseAcked()
 	h := askWhy(t, ns, heldPort).Holders
 	if len(h) != 1 || h[0].Owner.Kind != "unknown" || len(h[0].SameFarEnd) != 1 || h[0].SameFarEnd[0].PID != talker.PID {
-		t.Errorf("%+v, want an unknown owner, and the talker as evidence", h)
+		t.Fatalf("%+v, want an unknown owner, and the talker as evidence", h)
+	}
+	if began := h[0].SameFarEnd[0].Started; began.After(time.Now()) || time.Since(began) > time.Minute {
+		t.Errorf("the talker started at %v, and it is %v", began, time.Now())
 	}
 }
 

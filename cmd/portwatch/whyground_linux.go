@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -253,6 +252,5 @@ func (g *liveGround) Meta() *aggregate.Meta {
 		m.Start.Mode = 0 // nothing was watched, by whatever means
 	}
 	m.Start.Unavailable = []string{"who left a TIME_WAIT", "refusals", "rates"}
-	m.Clock = aggregate.ClockAt(m.At, time.Now().UnixNano())
 	return m
 }

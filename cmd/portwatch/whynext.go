@@ -36,6 +36,7 @@ func runNext(cmd *cobra.Command, a *app, f *whyFlags) error {
 	fmt.Fprintln(a.stderr, "Waiting for the next refusal; Ctrl-C ends it. Next: portwatch why PORT")
 	v := &nextView{ctx: cmd.Context(), app: a, filter: chosen, foldFrom: f.foldFrom()}
 	p := &pipeline{out: newOutbox(io.Discard), view: v, interval: time.Second, length: f.length}
+	v.pipeline = p
 	spent, last, err := a.observe(cmd.Context(), o, p)
 	if spent == nil || err != nil {
 		return err
@@ -56,6 +57,7 @@ func watchedWords(s *aggregate.Snapshot) string {
 // nextView waits for a refusal, and looks who holds what was asked for there and
 // then.
 type nextView struct {
+	pipeline *pipeline
 	ctx      context.Context
 	app      *app
 	filter   *filter
@@ -74,11 +76,14 @@ func (v *nextView) event(r *aggregate.Record) error {
 		v.start, v.from = *s, r.Event.Time
 		v.clock = aggregate.ClockAt(r.Event.Time, s.WallNano)
 	}
-	failure := aggregate.FailureOf(r)
-	if failure == nil || !v.filter.event(r) {
+	if r.Event.Kind != event.KindFailure || !v.filter.event(r) {
 		return nil
 	}
-	report, err := v.explain(failure)
+	booked := v.pipeline.ledger.Snapshot(0).Failures // the newest first
+	if len(booked) == 0 {
+		return nil
+	}
+	report, err := v.explain(&booked[0])
 	if err != nil {
 		return err
 	}

@@ -37,8 +37,9 @@ type Blame struct {
 // Culprit is an owner who holds ports that others want.
 type Culprit struct {
 	// Pool is nil where somebody asked for a port by its number: then Holder
-	// says which.
-	Pool *Pool
+	// says which, and NetNSName in which namespace; "" if it has no name.
+	Pool      *Pool
+	NetNSName string
 	Holder
 	Poisoned              int // ports that connect() skips because of the owner
 	Allocations, Attempts uint64
@@ -210,7 +211,7 @@ func (l *Ledger) culpritsOfPorts(refused []Failure) []Culprit {
 			continue // nobody stands in his own way for others to mend
 		}
 		seen[h.Lease.ID] = true
-		all = append(all, Culprit{Holder: h, Since: h.Lease.ID.Born, Diagnoses: []Diagnosis{}, Remedies: l.portRemedies(f, &h)})
+		all = append(all, Culprit{NetNSName: f.NetNSName, Holder: h, Since: h.Lease.ID.Born, Diagnoses: []Diagnosis{}, Remedies: l.portRemedies(f, &h)})
 		if len(all) == blamedPorts {
 			break
 		}

@@ -140,6 +140,7 @@ func namespaceRow(ns *namespace) Namespace {
 	row := Namespace{
 		NetNS: ns.inode, Cookie: ns.cookie, Name: ns.name,
 		Poisoned: ns.poisoned, Accepted: ns.accepted[0], AcceptedWaits: ns.accepted[1],
+		Bind0Attempts: ns.bind0,
 	}
 	row.TCP.DistinctPorts, row.TCP.InRange = ns.tcp.distinct, -1
 	row.UDP.DistinctPorts, row.UDP.InRange = ns.udp.distinct, -1

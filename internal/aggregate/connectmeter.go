@@ -41,9 +41,12 @@ type ConnectAnswer struct {
 	// Known is false where there is no local address, and so no pool.
 	Known bool
 	// AtMost says that the headroom may be smaller: ports that connect() skips
-	// could not all be found.
+	// could not all be found, or OddRange.
 	AtMost bool
-	Pool   Pool
+	// OddRange says that the range has an odd number of ports, of which each search
+	// passes over one (__inet_hash_connect, 5.10 to 7.2): the last may not be had.
+	OddRange bool
+	Pool     Pool
 }
 
 // NewConnectMeter makes a meter for a namespace with these settings. blind says
@@ -105,7 +108,8 @@ func (m *ConnectMeter) Answers() []ConnectAnswer {
 
 func (m *ConnectMeter) answer(i int) ConnectAnswer {
 	t := &m.targets[i]
-	a := ConnectAnswer{ConnectTarget: *t, Known: t.Local.IsValid(), AtMost: m.blind}
+	a := ConnectAnswer{ConnectTarget: *t, Known: t.Local.IsValid(), OddRange: m.limits.Range.Ports()%2 == 1 && m.limits.Range.Ports() > 1}
+	a.AtMost = m.blind || a.OddRange
 	if !a.Known {
 		return a
 	}
@@ -171,8 +175,11 @@ func (a *ConnectAnswer) Explanation() string {
 	if a.AtMost {
 		most = "at most "
 	}
-	said := fmt.Sprintf("%s%s to %s from %s: %d of %d ports are taken", most,
-		plural(more, "more connect() succeeds", "more connect()s succeed"), a.Remote, a.Local, p.InUse, p.Capacity)
+	succeed := plural(more, "more connect() succeeds", "more connect()s succeed")
+	if more == 0 {
+		most, succeed = "", "no further connect() succeeds"
+	}
+	said := fmt.Sprintf("%s%s to %s from %s: %d of %d ports are taken", most, succeed, a.Remote, a.Local, p.InUse, p.Capacity)
 	if p.TimeWait > 0 {
 		said += fmt.Sprintf(", %d of them in TIME_WAIT", p.TimeWait)
 	}
@@ -181,6 +188,9 @@ func (a *ConnectAnswer) Explanation() string {
 	}
 	if p.Poisoned > 0 {
 		said += fmt.Sprintf("; it skips %s", plural(p.Poisoned, "port that somebody bound", "ports that somebody bound"))
+	}
+	if a.OddRange {
+		said += "; the range has an odd number of ports, and each search passes over one"
 	}
 	return strings.ToUpper(said[:1]) + said[1:] + "."
 }

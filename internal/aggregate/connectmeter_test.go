@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +97,21 @@ func TestConnectMeterBlind(t *testing.T) {
 	} {
 		if a := metered(tt.reuse, true, tt.s); a.Pool.Headroom() != tt.want || !a.AtMost || a.Pool.PoisonKnown {
 			t.Errorf("%s: headroom %d, at most %v; want at most %d", tt.name, a.Pool.Headroom(), a.AtMost, tt.want)
+		}
+	}
+}
+
+// Each search of an odd range passes over a port: the last may not be had. A range
+// of one port is searched.
+func TestConnectMeterOddRange(t *testing.T) {
+	for _, tt := range []struct {
+		high uint16
+		odd  bool
+	}{{40000, false}, {40001, false}, {40002, true}, {40003, false}} {
+		limits := event.Limits{NetNS: askedNS, Range: event.PortRange{Low: 40000, High: tt.high}}
+		a := NewConnectMeter(&limits, "host", []ConnectTarget{meterTarget}, false).Answers()[0]
+		if a.OddRange != tt.odd || a.AtMost != tt.odd || strings.HasPrefix(a.Explanation(), "At most") != tt.odd {
+			t.Errorf("40000 to %d: %+v, %q, want odd %t", tt.high, a, a.Explanation(), tt.odd)
 		}
 	}
 }

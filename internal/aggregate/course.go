@@ -200,6 +200,7 @@ func (l *Ledger) drew(ls *lease, ev *event.Event) {
 	if p.leases > 1 { // else it was asked for a course a moment ago
 		l.grantCourse(ls.home - 1)
 	}
+	l.countBind0(p, ls.account, 1)
 	s := l.stakeOf(ls.home-1, ls)
 	s.allocations++
 	s.allocation(ev.Time)
@@ -208,6 +209,13 @@ func (l *Ledger) drew(ls *lease, ev *event.Event) {
 		c.current.Allocations++
 		c.demand.allocation(ev.Time)
 		c.search.add(time.Duration(ev.SearchNanos))
+	}
+}
+
+// countBind0 books requests for any TCP port with their namespace.
+func (l *Ledger) countBind0(p *pool, account uint32, requests uint64) {
+	if p.request == RequestBind0 {
+		l.namespaces.at(l.accounts.at(account).namespace).bind0 += requests
 	}
 }
 
@@ -225,6 +233,7 @@ func (l *Ledger) refuse(account uint32, ev *event.Event) uint32 {
 	l.grantCourse(home - 1)
 	p := l.pools.at(home - 1)
 	p.used = l.now
+	l.countBind0(p, account, f.Count)
 	s := l.stakeFor(home-1, account)
 	s.refusals += f.Count
 	s.ask(ev.Time, f.Count)

@@ -90,8 +90,9 @@ func (l *Ledger) describeOwner(r *Record, o *event.Owner) {
 }
 
 // leaseAt is the lease as events tell it.
-func (l *Ledger) leaseAt(slot uint32) event.Lease {
-	ls := l.leases.at(slot)
+func (l *Ledger) leaseAt(slot uint32) event.Lease { return l.leaseOf(l.leases.at(slot)) }
+
+func (l *Ledger) leaseOf(ls *lease) event.Lease {
 	a := l.accounts.at(ls.account)
 	info := l.owners.at(a.owner).info
 	return event.Lease{

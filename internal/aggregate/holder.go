@@ -94,31 +94,41 @@ func (l *Ledger) portHoldersIn(i uint32) []PoolOwner {
 	return l.portHoldersOf(i)
 }
 
-// holdersOfPort are those who keep a port from a request at an address: each
-// lease by itself if there are few, else by owner.
-func (l *Ledger) holdersOfPort(b *bucket, want *place, wanted func(*lease) bool) []Holder {
-	var slots []uint32
+// holdersOfPort are those who kept a port from a request at an address at a
+// moment: each lease by itself if there are few, else by owner.
+func (l *Ledger) holdersOfPort(key bucketKey, want *place, at event.Time, wanted func(*lease) bool) []Holder {
+	var single []*lease
 	owners := map[uint32]Holder{}
 	of := 0
-	for next := b.oldest; next != 0; {
-		slot := next - 1
-		ls := l.leases.at(slot)
-		next = ls.newer
-		if !l.buckets.seats.at(ls.seat-1).blocks(want) || !wanted(ls) {
-			continue
-		}
+	add := func(ls *lease) {
 		if of++; of <= shownHolders {
-			slots = append(slots, slot)
+			single = append(single, ls)
 		}
 		owner := l.accounts.at(ls.account).owner
 		h := owners[owner]
 		h.Ports, h.TimeWait = h.Ports+1, h.TimeWait+int(waits(ls))
 		owners[owner] = h
 	}
-	all := make([]Holder, 0, shownHolders)
+	var all []Holder
+	if i, known := l.buckets.byKey[key]; known {
+		b := l.buckets.at(i)
+		for next := b.oldest; next != 0; {
+			ls := l.leases.at(next - 1)
+			next = ls.newer
+			if ls.id.Born <= at && l.buckets.seats.at(ls.seat-1).blocks(want) && wanted(ls) {
+				add(ls)
+			}
+		}
+		all = l.acceptedOn(b, want)
+	}
+	l.heldUntil(key, at, func(ls *lease) {
+		if p := seatOf(ls, l.accounts.at(ls.account)); p.blocks(want) && wanted(ls) {
+			add(ls)
+		}
+	})
 	if of <= shownHolders {
-		for _, slot := range slots {
-			ls, el := l.leases.at(slot), l.leaseAt(slot)
+		for _, ls := range single {
+			el := l.leaseOf(ls)
 			all = append(all, Holder{Owner: l.publish(l.accounts.at(ls.account).owner), Ports: 1, TimeWait: int(waits(ls)), Lease: &el})
 		}
 	} else {
@@ -127,7 +137,7 @@ func (l *Ledger) holdersOfPort(b *bucket, want *place, wanted func(*lease) bool)
 			all = append(all, h)
 		}
 	}
-	return foldHolders(shareOf(append(all, l.acceptedOn(b, want)...)))
+	return foldHolders(shareOf(all))
 }
 
 // acceptedOn are the sockets that were accepted on a port, by device.

@@ -185,6 +185,7 @@ func (l *Ledger) betterAccount(ls *lease, el *event.Lease) uint32 {
 
 func (l *Ledger) remove(slot uint32, cause event.Cause) {
 	ls := l.leases.at(slot)
+	l.depart(ls)
 	l.endHold(ls, cause)
 	if ls.state != event.StateTimeWait {
 		l.fall(ls)

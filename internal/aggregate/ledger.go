@@ -21,6 +21,7 @@ type Ledger struct {
 	pools      poolTable
 	unknown    unknownTimeWait
 	resync     resync
+	departed   departures
 
 	start    event.Start
 	clock    Clock

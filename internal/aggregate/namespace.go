@@ -19,6 +19,7 @@ type namespace struct {
 	accounts uint32
 	poisoned int    // ports of the range
 	accepted [2]int // sockets, and those of them in TIME_WAIT
+	bind0    uint64 // requests for any TCP port, given or refused
 
 	spans              uint32 // the first, plus one
 	tcpPools, udpPools uint32 // of bind(0) and UDP: the first, plus one
@@ -118,6 +119,19 @@ func (l *Ledger) setLimits(limits *event.Limits) {
 	ns := l.namespaces.at(i)
 	ns.limits, ns.limited = *limits, true
 	l.recount(i)
+	if l.start.Mode == event.ModeDiag {
+		l.listBinds(i)
+	}
+}
+
+// listBinds lists the pools of bind(0) and UDP at any address, where no request
+// would: the mode sees none.
+func (l *Ledger) listBinds(ns uint32) {
+	for _, proto := range [...]event.Protocol{event.TCP, event.UDP} {
+		if i := l.bindPool(ns, proto, anywhere(event.IPv4, 0), event.PortRange{}); i != 0 {
+			l.grantCourse(i - 1)
+		}
+	}
 }
 
 // setNamespace books that a namespace appeared, was named or is gone. Another

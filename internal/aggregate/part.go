@@ -21,6 +21,7 @@ type part struct {
 	seasoned int // of those in TIME_WAIT, what it may take over once tcp_tw_reuse and its delay permit
 	live     int // the others
 	deserted int // of the live ones, in CLOSE_WAIT: the peer has closed
+	single   int // of the live ones, bound or listening: nothing waits after them
 	lives    []time.Duration
 
 	poisoned int // ports of the range that connect() skips because of the owner
@@ -108,8 +109,11 @@ func (pt *part) count(ls *lease) {
 	pt.ports++
 	if ls.state != event.StateTimeWait {
 		pt.live++
-		if ls.state == event.StateCloseWait {
+		switch ls.state {
+		case event.StateCloseWait:
 			pt.deserted++
+		case event.StateBound, event.StateListen:
+			pt.single++
 		}
 		return
 	}

@@ -39,11 +39,14 @@ type Pool struct {
 	// more, and Headroom is the most that can be left.
 	Poisoned    int
 	PoisonKnown bool
-	InUse       int
-	TimeWait    int // of InUse
-	Reusable    int // of TimeWait: connect() may take them over now
-	SynSent     int // of InUse
-	Cliff       Cliff
+	// ReuseUnknown says that connect() may take over some of the TIME_WAITs, and
+	// that the mode does not tell which: the headroom is not known then.
+	ReuseUnknown bool
+	InUse        int
+	TimeWait     int // of InUse
+	Reusable     int // of TimeWait: connect() may take them over now
+	SynSent      int // of InUse
+	Cliff        Cliff
 
 	// HeadroomLow is the least headroom of the last 60 s, up to 66.
 	HeadroomLow int
@@ -116,7 +119,7 @@ func (p *Pool) Headroom() int { return p.Capacity - p.InUse + p.Reusable }
 // known.
 func (p *Pool) UsedRatio() (float64, bool) {
 	switch {
-	case p.Range.IsZero():
+	case p.Range.IsZero() || p.ReuseUnknown:
 		return 0, false
 	case p.Capacity <= 0:
 		return 1, true
@@ -186,12 +189,30 @@ func (l *Ledger) poolRow(p *pool, at event.Time) Pool {
 	}
 	if p.request == RequestConnect {
 		row.Poisoned = int(sp.lost)
+		if row.ReuseUnknown = l.hidesReuse(&row); row.ReuseUnknown {
+			row.Cliff = CliffUnknown
+		}
 	}
 	if ratio, ok := c.endings.ratio(); ok {
 		row.ClosesFirst = ratio
 	}
 	l.fillDemand(&row, c, at)
 	return row
+}
+
+// hidesReuse reports whether the pool has TIME_WAITs that connect() may take over
+// once they are old enough, in a mode that knows neither their age nor their
+// timestamps.
+func (l *Ledger) hidesReuse(p *Pool) bool {
+	if l.start.Mode != event.ModeDiag || p.TimeWait == 0 {
+		return false
+	}
+	i, known := l.namespaces.byInode[p.NetNS]
+	if !known {
+		return false
+	}
+	limits := &l.namespaces.at(i).limits
+	return limits.Timestamps != 0 && reusableFrom(limits, 1, p.Local.IsLoopback() || p.Remote.Addr().IsLoopback()) != 0
 }
 
 func (l *Ledger) keyOfPool(p *pool) PoolKey {

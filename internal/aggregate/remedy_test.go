@@ -265,3 +265,26 @@ func TestBindHeadroom(t *testing.T) {
 	l.Apply(&narrower)
 	check(896)
 }
+
+// Only connections that we close first leave their ports waiting.
+func TestClosing(t *testing.T) {
+	for _, tt := range []struct {
+		request Request
+		pt      part
+		want    time.Duration
+	}{
+		{RequestConnect, part{live: 2}, afterwards},
+		{RequestConnect, part{live: 2, deserted: 2}, 0},
+		{RequestConnect, part{live: 2, deserted: 1}, afterwards},
+		{RequestConnect, part{waiting: 1}, afterwards},
+		{RequestBind0, part{live: 3, single: 3}, 0},
+		{RequestBind0, part{live: 3, single: 2}, afterwards},
+		{RequestBind0, part{live: 3, single: 2, deserted: 1}, 0},
+		{RequestUDP, part{live: 3}, 0},
+	} {
+		b := bench{key: PoolKey{Request: tt.request}}
+		if got := b.closing(&tt.pt); got != tt.want {
+			t.Errorf("%v, %+v: %v, want %v", tt.request, tt.pt, got, tt.want)
+		}
+	}
+}

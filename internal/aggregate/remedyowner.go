@@ -74,7 +74,7 @@ func (b *bench) closeLeak(pt *part) (Remedy, bool) {
 // closing is how long the ports of what the owner has open are kept when it is
 // closed.
 func (b *bench) closing(pt *part) time.Duration {
-	if b.key.Request == RequestUDP || pt.deserted == pt.live && pt.waiting == 0 {
+	if b.key.Request == RequestUDP || pt.deserted+pt.single == pt.live && pt.waiting == 0 {
 		return 0
 	}
 	return afterwards

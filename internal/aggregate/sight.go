@@ -93,14 +93,14 @@ func (l *Ledger) sightOfPort(f *event.Failure) *Sight {
 	if !known || !f.Local.IsValid() {
 		return s
 	}
-	i, known := l.buckets.byKey[bucketKeyOf(ns, f.Protocol, f.Local.Port())]
-	if !known {
-		return s
-	}
 	remote := endpointOf(f.Remote)
 	want := placeOf(endpointOf(f.Local), f.Family, f.Device, false)
 	asker := f.Owner.ID()
-	s.Holders = l.holdersOfPort(l.buckets.at(i), &want, func(ls *lease) bool {
+	at := f.Last
+	if at == 0 {
+		at = l.now
+	}
+	s.Holders = l.holdersOfPort(bucketKeyOf(ns, f.Protocol, f.Local.Port()), &want, at, func(ls *lease) bool {
 		switch {
 		case f.Reason == event.ReasonTupleTaken:
 			return ls.remote == remote

@@ -126,6 +126,39 @@ func TestHoldersOfAPort(t *testing.T) {
 	}
 }
 
+// A refusal is told late: who had the port at its moment is named, though he has
+// given it back, and not who has taken it since.
+func TestHoldersAreThoseOfTheMoment(t *testing.T) {
+	since := func(el event.Lease, t float64) event.Lease {
+		el.ID.Born = sec(t)
+		return el
+	}
+	const port = "10.0.0.1:40000"
+	first, late := owned(bound(1, port), 1), since(owned(bound(2, port), 2), 2.002)
+	ask := refusedPort(2, event.OperationBind, port)
+	for _, tt := range []struct {
+		name   string
+		events []event.Event
+		want   string
+	}{
+		{"given back since, and taken", []event.Event{allocate(1, first), release(2.001, 1, event.CauseClosed), allocate(2.002, late)}, "p1 1/0/1 BOUND"},
+		{"given back since", []event.Event{allocate(1, first), release(2.5, 1, event.CauseClosed)}, "p1 1/0/1 BOUND"},
+		{"given back before", []event.Event{allocate(1, first), release(1.999, 1, event.CauseClosed), allocate(2.002, late)}, ""},
+		{"taken since, by nobody who is known before", []event.Event{allocate(2.002, late)}, ""},
+		{"given back so long ago that it is forgotten", []event.Event{allocate(1, first), release(2.001, 1, event.CauseClosed), tick(4.1)}, ""},
+		{
+			"both had it",
+			[]event.Event{allocate(1, first), allocate(1, owned(bound(3, "0.0.0.0:40000"), 3)), release(2.001, 1, event.CauseClosed)},
+			"p1 1/0/2 BOUND; p3 1/0/2 BOUND",
+		},
+	} {
+		s := stream(event.PoisonWhileBound, append(tt.events, ask)...).Snapshot(0)
+		if got := holders(s.Failures[0].Sight.Holders); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestHoldersOfATuple(t *testing.T) {
 	taken := refusedPort(2, event.OperationConnect, "10.0.0.1:40000")
 	taken.Failure.Reason, taken.Failure.Remote = event.ReasonTupleTaken, netip.MustParseAddrPort("10.0.0.5:443")

@@ -176,6 +176,9 @@ type Namespace struct {
 	// Accepted is the accepted sockets, which cost no port of the range;
 	// AcceptedWaits is how many of them are in TIME_WAIT.
 	Accepted, AcceptedWaits int
+	// Bind0Attempts is the requests for any TCP port, by bind(0) or listen(), that
+	// were given or refused since the stream began.
+	Bind0Attempts uint64
 }
 
 // BindHeadroom is how many requests of bind(0) to any address succeed, and false

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -146,6 +147,39 @@ func TestPictureOfWhatWasThereBefore(t *testing.T) {
 	p = r.connects(to)
 	want(r, "pool, closed", countsOf(p), counts{capacity: 99, poisoned: 1, inUse: 4, timeWait: 4, headroom: 95})
 	want(r, "its TIME_WAIT", r.by(p, old).TimeWait, 1)
+}
+
+// Scenario 12: at the moment that the picture names, under continuing load, every
+// TIME_WAIT has an owner. (Mini-sockets in FIN_WAIT2, whose time can be set, stand
+// for those that wait a minute.)
+func TestFirstMinuteEndsWhenItIsSaidTo(t *testing.T) {
+	b := newLab(t, 1)
+	r := b.room(t)
+	r.ns.Sysctl("net.ipv4.tcp_fin_timeout", "8")
+	mute := r.server(r.actor("mute"), "127.0.0.1:30000", false)
+	serving := r.server(r.actor("server"), "127.0.0.1:30001", true)
+	old, load := r.actor("old"), r.actor("load")
+	n, _ := old.ExhaustConnect(mute, 50, true)
+	want(r, "connections closed", n, 50)
+	old.Exit()
+	r.quiesce()
+	b.open(t)
+	load.Churn(serving, 1)
+	s := r.ledger.Snapshot(0)
+	want(r, "TIME_WAITs without an owner", s.UnattributedWaits, 50)
+	in, known := s.AttributionCompleteIn()
+	want(r, "an end of that is known", known, true)
+	if in <= 0 || in > 11*time.Second {
+		t.Fatalf("complete in %v, want 8 s and a step of the wheel at most", in)
+	}
+	said := s.At + event.Time(in)
+	b.until(t, "that moment", func(ev *event.Event) bool { return ev.Kind == event.KindTick && ev.Time >= said })
+	s = r.ledger.Snapshot(0)
+	want(r, "TIME_WAITs without an owner at that moment", s.UnattributedWaits, 0)
+	want(r, "something waits, and is known", r.by(r.connects(serving), load).TimeWait > 0, true)
+	if _, err := load.Calm(); err != nil {
+		t.Error(err)
+	}
 }
 
 // Scenario 13: one tuple in two namespaces is two leases, in two pools.

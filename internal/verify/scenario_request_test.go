@@ -98,6 +98,11 @@ func TestExhaustedRangeRanksItsHolders(t *testing.T) {
 	r.settle()
 	p := r.binds("127.0.0.1")
 	want(r, "pool", countsOf(p), counts{capacity: 100, inUse: 100})
+	for _, ns := range r.ledger.Snapshot(0).Namespaces {
+		if ns.NetNS == r.ns.Inode() {
+			want(r, "requests for any port", ns.Bind0Attempts, 102)
+		}
+	}
 	want(r, "owners", len(p.Owners), 3)
 	for i, tt := range []struct {
 		who             *tracertest.Actor

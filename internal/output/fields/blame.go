@@ -201,9 +201,24 @@ func RemedyColumns() []Column[RemedyRow] {
 			}
 			return Number(100 * r.Effect.UsedRatio())
 		}},
-		{Header: "BEARS/s", Right: true, Value: remedy.Named("sustainable_per_second_after").value},
+		{Header: "BEARS/s", Right: true, Value: bears},
 		{Header: "IN", Right: true, Value: func(_ *Context, r *remedyRow) Value { return Text(aSpan(r.In)) }},
 		{Header: "WHERE", Value: remedy.Named("where").value},
 		{Header: "FOR", Value: func(_ *Context, r *remedyRow) Value { return heldWord(r.culprit) }},
 	}
+}
+
+// boundless is the rate from which on ports are no bound: the kernel opens no
+// connections faster.
+const boundless = 100_000
+
+// bears is the rate that a pool bears after a remedy.
+func bears(_ *Context, r *remedyRow) Value {
+	switch {
+	case r.Effect == nil || r.Effect.Sustainable == 0:
+		return Value{}
+	case r.Effect.Sustainable > boundless:
+		return Text(">" + grouped(boundless))
+	}
+	return Number(r.Effect.Sustainable)
 }

@@ -89,7 +89,7 @@ func portHeld(f *failureRow) string {
 		if f.Sight != nil && !f.Sight.Complete {
 			return "it is held, and by whom is not known: not all sockets were read by then"
 		}
-		return "it is held, and by whom is not known: nobody that was seen has it at that address"
+		return "it was held, and by whom is not known: nobody that was seen had it then at that address"
 	}
 	var words []string
 	for i := range min(namedHolders, len(f.Sight.Holders)) {

@@ -94,7 +94,7 @@ func TestExplanation(t *testing.T) {
 		},
 		{
 			"nobody known", event.ReasonPortHeld, "0.0.0.0:8080", "", on(),
-			"nginx[977] asked bind() for TCP port 0.0.0.0:8080: it is held, and by whom is not known: nobody that was seen has it at that address.",
+			"nginx[977] asked bind() for TCP port 0.0.0.0:8080: it was held, and by whom is not known: nobody that was seen had it then at that address.",
 		},
 		{
 			"a privileged port", event.ReasonPrivileged, "0.0.0.0:80", "", nil,

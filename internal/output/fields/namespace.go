@@ -37,9 +37,20 @@ func limited(n *namespaceRow) *namespaceRow {
 }
 
 // statusNamespace is one network namespace with its headroom for bind(0).
-var statusNamespace = append(append(Object[namespaceRow]{}, namespace...),
-	headroomOf("tcp_bind_headroom", "How many TCP bind(0) to any address succeed now.", func(n *namespaceRow) *protocolUse { return &n.TCP }),
-	headroomOf("udp_bind_headroom", "The same of UDP.", func(n *namespaceRow) *protocolUse { return &n.UDP }),
+var statusNamespace = Object[namespaceRow]{
+	namespace.Named("netns"), namespace.Named("netns_cookie"), namespace.Named("netns_name"), namespace.Named("range"),
+	nest("tcp", "What is held of TCP.", statusTCP, itself),
+	nest("udp", "What is held of UDP.", statusUDP, itself),
+	nest("sctp", "Always null: SCTP is not watched; portwatch range counts its sockets.", statusSCTP,
+		func(*namespaceRow) *namespaceRow { return nil }),
+	namespace.Named("attempts_per_second"), namespace.Named("failures_per_second"),
+}
+
+var statusTCP = append(ofProtocol(func(n *namespaceRow) *protocolUse { return &n.TCP }),
+	one("accepted", "sockets", "Accepted sockets, which cost no port of the range; null where they are not counted.", Integer,
+		func(c *Context, n *namespaceRow) Value { return ofRequests(c, Count(uint64(max(n.Accepted, 0)))) }),
+	one("time_wait_server", "sockets", "Of those, in TIME_WAIT.", Integer,
+		func(c *Context, n *namespaceRow) Value { return ofRequests(c, Count(uint64(max(n.AcceptedWaits, 0)))) }),
 	one("poisoned", "ports", "Ports of the range that connect() skips because somebody bound them; null where that is not known.", Integer,
 		func(c *Context, n *namespaceRow) Value {
 			if n.Limits == nil || c == nil || c.Meta == nil || c.Meta.Start.Poison == event.PoisonUnknown {
@@ -47,14 +58,34 @@ var statusNamespace = append(append(Object[namespaceRow]{}, namespace...),
 			}
 			return Count(uint64(max(n.Poisoned, 0)))
 		}),
-	one("accepted", "sockets", "Accepted TCP sockets, which cost no port of the range; null where they are not counted.", Integer,
-		func(c *Context, n *namespaceRow) Value { return ofRequests(c, Count(uint64(max(n.Accepted, 0)))) }),
-	one("time_wait_server", "sockets", "Of those, in TIME_WAIT.", Integer,
-		func(c *Context, n *namespaceRow) Value { return ofRequests(c, Count(uint64(max(n.AcceptedWaits, 0)))) }),
+	bindHeadroom(func(n *namespaceRow) *protocolUse { return &n.TCP }),
+	one("bind0_attempts", "attempts", "Requests for any port, by bind(0) or listen(), given or refused; null where they are not seen.", Integer,
+		func(c *Context, n *namespaceRow) Value { return ofRequests(c, Count(n.Bind0Attempts)) }),
 )
 
-func headroomOf(name, meaning string, use func(*namespaceRow) *protocolUse) Field[namespaceRow] {
-	return one(name, "ports", meaning, Integer, func(_ *Context, n *namespaceRow) Value {
+var statusUDP = append(ofProtocol(func(n *namespaceRow) *protocolUse { return &n.UDP }),
+	one("sockets", "sockets", "Sockets with a port, each of which is a lease.", Integer,
+		func(_ *Context, n *namespaceRow) Value { return Count(uint64(n.UDP.Ports())) }),
+	bindHeadroom(func(n *namespaceRow) *protocolUse { return &n.UDP }),
+)
+
+var statusSCTP = Object[namespaceRow]{
+	one("sockets", "sockets", "Sockets with a port.", Integer, func(*Context, *namespaceRow) Value { return Value{} }),
+}
+
+func itself(n *namespaceRow) *namespaceRow { return n }
+
+// ofProtocol is what is held of one protocol, as fields of the namespace.
+func ofProtocol(use func(*namespaceRow) *protocolUse) Object[namespaceRow] {
+	all := make(Object[namespaceRow], len(protocol))
+	for i, f := range protocol {
+		all[i] = one(f.Name, f.Unit, f.Meaning, f.Type, func(c *Context, n *namespaceRow) Value { return f.value(c, use(n)) })
+	}
+	return all
+}
+
+func bindHeadroom(use func(*namespaceRow) *protocolUse) Field[namespaceRow] {
+	return one("bind_headroom", "ports", "How many bind(0) to any address succeed now.", Integer, func(_ *Context, n *namespaceRow) Value {
 		if headroom, known := n.BindHeadroom(use(n)); known {
 			return Count(uint64(headroom))
 		}

@@ -58,10 +58,11 @@ var poolState = Object[poolRow]{
 		}),
 	ranged("in_use", "Of the capacity, taken: tuples for connect, else ports.", func(p *poolRow) int { return p.InUse }),
 	ranged("time_wait", "Of those, in TIME_WAIT.", func(p *poolRow) int { return p.TimeWait }),
-	ranged("time_wait_reusable", "Of those, what connect() may take over now.", func(p *poolRow) int { return p.Reusable }),
-	ranged("headroom", "How many further requests succeed now: at most, where poisoned is not known.",
+	reused("time_wait_reusable", "Of those, what connect() may take over now; null where the mode does not tell.",
+		func(p *poolRow) int { return p.Reusable }),
+	reused("headroom", "How many further requests succeed now: at most, where poisoned is not known; null where time_wait_reusable is.",
 		func(p *poolRow) int { return p.Headroom() }),
-	ranged("headroom_low", "The least headroom of the last 60 s.", func(p *poolRow) int { return p.HeadroomLow }),
+	reused("headroom_low", "The least headroom of the last 60 s.", func(p *poolRow) int { return p.HeadroomLow }),
 	one("used_ratio", "", "1 - headroom_low ÷ capacity; 1 if there is no capacity.", Real,
 		func(_ *Context, p *poolRow) Value { return usedRatio(p) }),
 	one("past_cliff", "",
@@ -170,6 +171,17 @@ func forecastWord(p *poolRow) Value {
 	return Value{}
 }
 
+// reused is a number of ports that is not known either while it is not known what
+// connect() may take over.
+func reused(name, meaning string, get func(*poolRow) int) Field[poolRow] {
+	return one(name, "ports", meaning, Integer, func(_ *Context, p *poolRow) Value {
+		if p.ReuseUnknown {
+			return Value{}
+		}
+		return ofRange(p, get(p))
+	})
+}
+
 // ranged is a number of ports that means nothing while the range is not known.
 func ranged(name, meaning string, get func(*poolRow) int) Field[poolRow] {
 	return one(name, "ports", meaning, Integer, func(_ *Context, p *poolRow) Value { return ofRange(p, get(p)) })
@@ -252,6 +264,9 @@ func poolWord(p *aggregate.PoolKey) string {
 
 // headroomWord is the headroom, with a mark where it is the most there can be.
 func headroomWord(p *poolRow) Value {
+	if p.ReuseUnknown {
+		return Value{}
+	}
 	v := ofRange(p, p.Headroom())
 	if v.IsAbsent() || p.PoisonKnown || p.Request != aggregate.RequestConnect {
 		return v

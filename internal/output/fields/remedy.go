@@ -42,7 +42,7 @@ var remedy = Object[remedyRow]{
 			return Number(e.Sustainable)
 		})),
 	rows("conditions", "What it needs.", condition, func(r *remedyRow) ([]aggregate.Needs, bool) { return r.Needs, true }),
-	one("price", "", "What it costs, or risks.", String, func(_ *Context, r *remedyRow) Value { return Text(prices[r.ID]) }),
+	one("price", "", "What it costs, or risks.", String, func(_ *Context, r *remedyRow) Value { return Text(r.price()) }),
 }
 
 var condition = Object[aggregate.Needs]{
@@ -75,8 +75,16 @@ var prices = map[aggregate.RemedyID]string{
 	aggregate.BindAddressNoPort:   "a change of the program: one setsockopt() before bind()",
 	aggregate.ReservePort:         "as many ports fewer for everybody else",
 	aggregate.CloseLeak:           "a change of the program",
-	aggregate.StopProcess:         "what the process serves; its connections wait in TIME_WAIT for another 60 s",
+	aggregate.StopProcess:         "what the process serves",
 	aggregate.Wait:                "nothing may be asked for meanwhile",
+}
+
+// price is what the remedy costs. Only what has connections leaves TIME_WAITs.
+func (r *remedyRow) price() string {
+	if r.ID == aggregate.StopProcess && r.In > 0 {
+		return prices[r.ID] + "; its connections wait in TIME_WAIT for another 60 s"
+	}
+	return prices[r.ID]
 }
 
 var conditions = map[aggregate.Condition]string{

@@ -10,8 +10,12 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
-// dropIn is the file in which settings of the host's own namespace last.
-const dropIn = "/etc/sysctl.d/60-local-ports.conf"
+// dropIn is the file in which a setting of the host's own namespace lasts: one for
+// each, so that no other advice overwrites it.
+func dropIn(key string) string {
+	name := key[strings.LastIndexByte(key, '.')+1:]
+	return "/etc/sysctl.d/61-" + strings.ReplaceAll(name, "_", "-") + ".conf"
+}
 
 // text is what to do.
 func (r *remedyRow) text() string {
@@ -84,7 +88,7 @@ func namespaceOf(c *culpritRow) (name string, inode uint32) {
 	case c.Pool != nil:
 		return c.Pool.NetNSName, c.Pool.NetNS
 	case c.Lease != nil:
-		return "", c.Lease.NetNS
+		return c.NetNSName, c.Lease.NetNS
 	}
 	return "", 0
 }
@@ -163,7 +167,7 @@ func (r *remedyRow) persistent() []string {
 	for _, s := range r.Settings {
 		switch {
 		case name == "host":
-			lines = append(lines, fmt.Sprintf("echo '%s = %s' >> %s", s.Key, s.Value, dropIn))
+			lines = append(lines, fmt.Sprintf("echo '%s = %s' > %s", s.Key, s.Value, dropIn(s.Key)))
 		case in.Pod != "" || in.PodUID != "":
 			lines = append(lines, fmt.Sprintf("pod: securityContext.sysctls: name %s, value %q", s.Key, s.Value))
 		case in.Container != "" || in.ContainerID != "":
@@ -188,7 +192,7 @@ func shellWord(word string) string {
 // RemedySentence is what to do, its price and what it needs.
 func RemedySentence(r *RemedyRow) string {
 	text := r.text()
-	words := []string{strings.ToUpper(text[:1]) + text[1:] + ".", "Price: " + prices[r.ID] + "."}
+	words := []string{strings.ToUpper(text[:1]) + text[1:] + ".", "Price: " + r.price() + "."}
 	for _, n := range r.Needs {
 		switch n.Met {
 		case aggregate.NotKnown:

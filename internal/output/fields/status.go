@@ -35,8 +35,8 @@ func StatusNamespaceColumns() []Column[namespaceRow] {
 			return Text(n.Limits.Range.String())
 		}},
 		{Header: "PORTS", Right: true, Value: func(_ *Context, n *namespaceRow) Value { return rangePorts(n) }},
-		numbers("TCP bind(0)", statusNamespace.Named("tcp_bind_headroom")),
-		numbers("UDP bind(0)", statusNamespace.Named("udp_bind_headroom")),
+		numbers("TCP bind(0)", statusTCP.Named("bind_headroom")),
+		numbers("UDP bind(0)", statusUDP.Named("bind_headroom")),
 		{Header: "TIME_WAIT", Right: true, Value: func(_ *Context, n *namespaceRow) Value {
 			return Count(uint64(n.TCP.TimeWait()))
 		}},

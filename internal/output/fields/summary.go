@@ -47,6 +47,9 @@ func poolSentence(c *Context, p *poolRow) string {
 	if p.Reusable > 0 {
 		fmt.Fprintf(&b, ", and connect() may take over %s", grouped(p.Reusable))
 	}
+	if p.ReuseUnknown {
+		b.WriteString("; how many of these connect() may take over is not known without watching (--for 3s)")
+	}
 	if p.Poisoned > 0 && p.PoisonKnown {
 		fmt.Fprintf(&b, "; connect() skips %s more that %s bound", grouped(p.Poisoned), areIs(p.Poisoned))
 	}
@@ -230,7 +233,7 @@ func verdict(c *Context, s *aggregate.Snapshot, tightest *poolRow) string {
 	other := s.Refusals.Total() - s.Refusals.Exhaustion()
 	switch watched := aWhile(time.Duration(s.At - s.From)); {
 	case !c.SeesRequests():
-		fmt.Fprintf(&b, "Which requests are refused is not seen in diag mode")
+		fmt.Fprintf(&b, "%s", unwatched(s))
 	case s.Refusals.Exhaustion() > 0:
 		fmt.Fprintf(&b, "%s %s refused for want of ports in the %s watched", ofThings(int(s.Refusals.Exhaustion()), "request"),
 			wasWere(s.Refusals.Exhaustion()), watched)
@@ -249,6 +252,14 @@ func verdict(c *Context, s *aggregate.Snapshot, tightest *poolRow) string {
 		fmt.Fprintf(&b, " %s %s refused for other reasons%s", ofThings(int(other), "request"), wasWere(other), lastOther(c, s))
 	}
 	return b.String()
+}
+
+// unwatched says that refusals are not seen, and what would show them.
+func unwatched(s *aggregate.Snapshot) string {
+	if s.Start.Reason != "" { // nothing better works
+		return "Which requests are refused is not seen in diag mode"
+	}
+	return "Which requests are refused was not watched (--for 15s watches)"
 }
 
 func usedOf(p *poolRow) (float64, bool) {

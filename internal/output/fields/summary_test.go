@@ -91,7 +91,7 @@ func TestSummary(t *testing.T) {
 				"2 requests were refused for other reasons, the last: nginx[977] called bind(): " +
 				"ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE.",
 		},
-		{"diag", diag, "Which requests are refused is not seen in diag mode; the tightest pool is 10.0.0.1→10.0.0.5:443 at 41 %."},
+		{"diag", diag, "Which requests are refused was not watched (--for 15s watches); the tightest pool is 10.0.0.1→10.0.0.5:443 at 41 %."},
 		{
 			"losses", lossy,
 			"No local port was refused in the 3 min watched (tracepoint mode, 7 events lost). The picture is not complete: 7 events lost.",
@@ -119,7 +119,7 @@ func TestCommandsOfRemedies(t *testing.T) {
 	}{
 		{
 			"the host's", "host", gone, `[sysctl -w net.ipv4.tcp_tw_reuse="1"]`, `[sysctl -w net.ipv4.tcp_tw_reuse="2"]`,
-			"[echo 'net.ipv4.tcp_tw_reuse = 1' >> /etc/sysctl.d/60-local-ports.conf]",
+			"[echo 'net.ipv4.tcp_tw_reuse = 1' > /etc/sysctl.d/61-tcp-tw-reuse.conf]",
 		},
 		{"ip netns", "blue", gone, `[ip netns exec blue sysctl -w net.ipv4.tcp_tw_reuse="1"]`, `[ip netns exec blue sysctl -w net.ipv4.tcp_tw_reuse="2"]`, "[]"},
 		{"with a name to quote", "b'; x", gone, `[ip netns exec 'b'\''; x' sysctl -w net.ipv4.tcp_tw_reuse="1"]`, `[ip netns exec 'b'\''; x' sysctl -w net.ipv4.tcp_tw_reuse="2"]`, "[]"},

@@ -31,7 +31,7 @@ func (r *WhyReport) Summary() string {
 	case r.Watched != "":
 		return r.Watched
 	case r.Failure != nil:
-		return r.Failure.Refusal()
+		return explanation(nil, r.Failure)
 	case len(r.Ports) > 0:
 		return aggregate.PortsSummary(r.Ports)
 	}
