@@ -51,6 +51,10 @@ test-kernels: ## the scenarios on this kernel and, in virtual machines, on other
 bench: build ## side by side with other tools as root, about 40 min, to docs/performance.md; BENCHFLAGS=-h
 	$(SUDO) env "PATH=$$PATH" scripts/bench/run $(BENCHFLAGS)
 
+.PHONY: bench-recording
+bench-recording: ## bytes per event and events a second of recordings, on one core
+	GOMAXPROCS=1 go test -run '^$$' -bench . -benchtime 3x ./internal/recording
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin

@@ -17,14 +17,15 @@ import (
 	"github.com/portwatch/portwatch/internal/recording"
 )
 
-const recordLong = `Records what happens to local ports, until Ctrl-C or for --for. Every verb with -r
-then says of the file what it would have said live. The file can be read while it
-is written, and after portwatch was killed: at most a second of events is lost.
+const recordLong = `Records what happens to local ports, until Ctrl-C or for --for. Of the file,
+blame, status, events and top --batch with -r say what they would have said
+live. It can be read while it is written, and after portwatch was killed: at most
+a second of events is lost.
 
-The file is new, belongs to who records, and nobody else can read it. It holds the
-names of processes, containers and pods, and the addresses that they talked to, but
-no command lines. It ends at 2 GiB. While less than 5 % of the disk is free nothing
-is written, and the recording says so.`
+The file is new, belongs to who records, and nobody else can read it. It holds
+the names of processes, containers and pods, and the addresses that they talked
+to, but no command lines. It ends at 2 GiB. While less than 5 % of the disk is
+free nothing is written, and the recording says so.`
 
 const recordExample = `  portwatch record -w /var/tmp/ports.pwr          until Ctrl-C
   portwatch record -w ports.pwr --for 10m
@@ -103,10 +104,17 @@ func (k *keeper) keep(ev *event.Event) error {
 	return k.writer.Append(ev)
 }
 
-// close ends the recording, and says what is in it.
+// close ends the recording, and says what is in it. One without an event, because
+// the kernel could not be watched, is not left behind.
 func (k *keeper) close(stderr io.Writer) error {
 	err := k.writer.Close()
 	s := k.writer.Stats()
+	if s.Events == 0 {
+		if removeErr := os.Remove(k.name); removeErr != nil {
+			err = errors.Join(err, fmt.Errorf("remove empty recording: %w", removeErr))
+		}
+		return err
+	}
 	_, writeErr := stderr.Write(text.AppendKept(nil, k.report(s)))
 	return errors.Join(err, writeErr)
 }

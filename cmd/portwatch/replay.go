@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -152,6 +153,9 @@ func (r *readOptions) moment(ctx context.Context, word string) (event.Time, erro
 	m, err := parseMoment(word, r.location)
 	if err != nil {
 		return 0, err
+	}
+	if info, err := os.Stat(r.file); err == nil && !info.Mode().IsRegular() {
+		return 0, classifiedError{fmt.Errorf("%s: %s is read once: name a file", word, r.file), errUsage}
 	}
 	s, err := recording.Look(ctx, r.file, false)
 	if err != nil {
