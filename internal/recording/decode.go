@@ -20,7 +20,8 @@ type decoder struct {
 	prev   event.Time
 	before int
 	shapes []shapeRead
-	ways   []wayUse
+	ways   []way
+	ports  []uint16 // the last one of each way
 	whos   []who
 	rows   []row
 	guess  rowGuess
@@ -69,11 +70,12 @@ func (d *decoder) open(h *header, payload []byte) error {
 func (d *decoder) readDictionaries(most int) bool {
 	ways, whos := &d.in[sectionWays], &d.in[sectionWhos]
 	for len(ways.b) > 0 && !ways.bad && len(d.ways) <= most {
-		d.ways = append(d.ways, wayUse{way: ways.way()})
+		d.ways = append(d.ways, ways.way())
 	}
 	for len(whos.b) > 0 && !whos.bad && len(d.whos) <= most {
 		d.whos = append(d.whos, whos.who())
 	}
+	d.ports = append(d.ports[:0], make([]uint16, len(d.ways))...)
 	return !ways.bad && !whos.bad && max(len(d.ways), len(d.whos)) <= most
 }
 
@@ -209,9 +211,8 @@ func (d *decoder) rowOf(s *shapeRead, at event.Time) int {
 	r := row{way: uint32(way), who: uint32(who)}
 	r.id.Cookie = d.guess.cookies(s.kind).decode(slot, distance)
 	r.id.Born = d.guess.decodeBorn(s.kind, at, d.in[sectionRowBorn].varint())
-	use := &d.ways[way]
-	use.port += uint16(d.in[sectionRowPorts].byte()) | uint16(d.in[sectionRowPortsHigh].byte())<<8
-	r.port = use.port
+	d.ports[way] += uint16(d.in[sectionRowPorts].byte()) | uint16(d.in[sectionRowPortsHigh].byte())<<8
+	r.port = d.ports[way]
 	for i := sectionRowSlots; i <= sectionRowPortsHigh; i++ {
 		if d.in[i].bad {
 			return -1

@@ -29,24 +29,17 @@ type encoder struct {
 	refused uint64
 	given   uint64
 
-	shapes  shapeTable
-	ways    map[way]uint32
-	whos    map[who]uint32
-	wayList []wayUse
-	whoList []who
-	rows    []row
-	index   rowIndex
-	guess   rowGuess
+	shapes shapeTable
+	ways   dictionary[way]
+	whos   dictionary[who]
+	ports  []uint16 // the last one of each way
+	rows   []row
+	index  rowIndex
+	guess  rowGuess
 
 	pack    *zstd.Encoder
 	payload []byte
 	scratch []byte
-}
-
-// wayUse is a way, and the last port that was given on it.
-type wayUse struct {
-	way
-	port uint16
 }
 
 func newEncoder() (*encoder, error) {
@@ -54,7 +47,7 @@ func newEncoder() (*encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &encoder{ways: make(map[way]uint32), whos: make(map[who]uint32), pack: pack}
+	e := &encoder{ways: newDictionary[way](), whos: newDictionary[who](), pack: pack}
 	e.reset()
 	return e, nil
 }
@@ -64,9 +57,9 @@ func (e *encoder) reset() {
 	e.events, e.opened, e.first, e.last, e.prev, e.codes, e.before = 0, 0, 0, 0, 0, 0, -1
 	e.refused, e.given = 0, 0
 	e.shapes.reset()
-	clear(e.ways)
-	clear(e.whos)
-	e.wayList, e.whoList, e.rows = e.wayList[:0], e.whoList[:0], e.rows[:0]
+	e.ways.reset()
+	e.whos.reset()
+	e.ports, e.rows = e.ports[:0], e.rows[:0]
 	e.index.reset()
 	e.guess = rowGuess{}
 }
@@ -194,13 +187,13 @@ func (e *encoder) find(ev *event.Event, s *shape) (number int, known bool) {
 		return 0, false
 	}
 	if s.flags&flagWhole == 0 {
-		return number, e.wayList[r.way].lease.NetNS == ev.Lease.NetNS
+		return number, e.ways.list[r.way].lease.NetNS == ev.Lease.NetNS
 	}
-	by := &e.whoList[r.who]
+	by := &e.whos.list[r.who]
 	if by.owner != ev.Lease.Owner || (s.flags&flagAsker != 0 && *by != askerOf(ev)) {
 		return 0, false
 	}
-	return number, e.wayList[r.way].way == wayOf(&ev.Lease)
+	return number, e.ways.list[r.way] == wayOf(&ev.Lease)
 }
 
 func askerOf(ev *event.Event) who {
@@ -218,9 +211,8 @@ func (e *encoder) addRow(ev *event.Event) int {
 	e.cols[sectionRowBorn] = appendVarint(e.cols[sectionRowBorn], e.guess.encodeBorn(ev))
 	e.cols[sectionRowWays] = binary.AppendUvarint(e.cols[sectionRowWays], uint64(r.way))
 	e.cols[sectionRowWhos] = binary.AppendUvarint(e.cols[sectionRowWhos], uint64(r.who))
-	use := &e.wayList[r.way]
-	step := r.port - use.port
-	use.port = r.port
+	step := r.port - e.ports[r.way]
+	e.ports[r.way] = r.port
 	e.cols[sectionRowPorts] = append(e.cols[sectionRowPorts], byte(step))
 	e.cols[sectionRowPortsHigh] = append(e.cols[sectionRowPortsHigh], byte(step>>8))
 	e.rows = append(e.rows, r)
@@ -229,23 +221,20 @@ func (e *encoder) addRow(ev *event.Event) int {
 }
 
 func (e *encoder) wayNumber(w way) uint32 {
-	n, known := e.ways[w]
+	e.scratch = appendWay(e.scratch[:0], &w)
+	n, known := e.ways.number(&w, e.scratch)
 	if !known {
-		n = uint32(len(e.wayList))
-		e.ways[w] = n
-		e.wayList = append(e.wayList, wayUse{way: w})
-		e.cols[sectionWays] = appendWay(e.cols[sectionWays], &w)
+		e.ports = append(e.ports, 0)
+		e.cols[sectionWays] = append(e.cols[sectionWays], e.scratch...)
 	}
 	return n
 }
 
 func (e *encoder) whoNumber(w who) uint32 {
-	n, known := e.whos[w]
+	e.scratch = appendWho(e.scratch[:0], &w)
+	n, known := e.whos.number(&w, e.scratch)
 	if !known {
-		n = uint32(len(e.whoList))
-		e.whos[w] = n
-		e.whoList = append(e.whoList, w)
-		e.cols[sectionWhos] = appendWho(e.cols[sectionWhos], &w)
+		e.cols[sectionWhos] = append(e.cols[sectionWhos], e.scratch...)
 	}
 	return n
 }

@@ -47,7 +47,7 @@ func writeForever(file string) error {
 // than the last second of the stream.
 func TestKilledWriterLosesTheOpenBlock(t *testing.T) {
 	want := newGenerator(quietHost, 9).events(20_000)
-	for trial := range 100 {
+	for trial := range trials(100) {
 		file := filepath.Join(t.TempDir(), "killed.pwr")
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), writeUntilKilled+"="+file)
@@ -60,7 +60,7 @@ func TestKilledWriterLosesTheOpenBlock(t *testing.T) {
 		}
 		said := bufio.NewScanner(out)
 		handed := 0
-		for handed < 150+trial*170 && said.Scan() {
+		for handed < 150+trial*17000/trials(100) && said.Scan() {
 			if handed, err = strconv.Atoi(said.Text()); err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,14 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
+// trials is n, or a tenth in the inner loop.
+func trials(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
 // equal is as exact as cmp and many times faster.
 func equal(a, b []event.Event) bool {
 	return slices.EqualFunc(a, b, func(x, y event.Event) bool { return reflect.DeepEqual(x, y) })
@@ -106,7 +114,7 @@ func TestDamageTakesWhatItTouches(t *testing.T) {
 		most = max(most, r.dec.left())
 	}
 	r := rand.New(rand.NewPCG(2, 2))
-	for trial := range 1000 {
+	for trial := range trials(1000) {
 		damaged, what := spoiled(r, file)
 		in := reading(t, damaged)
 		next, lost := 0, uint64(0)

@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"hash/maphash"
 	"net/netip"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -94,4 +95,55 @@ func (x *rowIndex) find(id event.LeaseID, rows []row) (number int, known bool) {
 func (x *rowIndex) put(id event.LeaseID, number int, rows []row) {
 	*x.slot(id, rows) = uint32(number) + 1
 	x.used++
+}
+
+// dictionary numbers values in the order in which they are met. A map would
+// allocate for each key of this size.
+type dictionary[T comparable] struct {
+	list   []T
+	hashes []uint64 // of list
+	slots  []uint32 // number plus 1, by hash; a power of two, at most half full
+	seed   maphash.Seed
+}
+
+func newDictionary[T comparable]() dictionary[T] {
+	return dictionary[T]{slots: make([]uint32, 256), seed: maphash.MakeSeed()}
+}
+
+func (d *dictionary[T]) reset() {
+	if len(d.list) > 0 {
+		clear(d.slots)
+	}
+	d.list, d.hashes = d.list[:0], d.hashes[:0]
+}
+
+// number is that of v, whose bytes in the file are written, and whether it was
+// met before.
+func (d *dictionary[T]) number(v *T, written []byte) (n uint32, known bool) {
+	mask := uint64(len(d.slots) - 1)
+	hash := maphash.Bytes(d.seed, written)
+	at := hash
+	for ; d.slots[at&mask] != 0; at++ {
+		if n = d.slots[at&mask] - 1; d.list[n] == *v {
+			return n, true
+		}
+	}
+	n = uint32(len(d.list))
+	d.list, d.hashes = append(d.list, *v), append(d.hashes, hash)
+	d.slots[at&mask] = n + 1
+	if 2*len(d.list) > len(d.slots) {
+		d.grow()
+	}
+	return n, false
+}
+
+func (d *dictionary[T]) grow() {
+	d.slots = make([]uint32, 2*len(d.slots))
+	mask := uint64(len(d.slots) - 1)
+	for n, at := range d.hashes {
+		for d.slots[at&mask] != 0 {
+			at++
+		}
+		d.slots[at&mask] = uint32(n) + 1
+	}
 }
