@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,6 +119,9 @@ func runStatus(cmd *cobra.Command, a *app, f *statusFlags) error {
 	v.pipeline = &p
 	if _, _, err := a.observe(cmd.Context(), o, &p); err != nil {
 		return err
+	}
+	if os.Geteuid() != 0 && f.read.file == "" {
+		fmt.Fprintln(a.stderr, "Not root: namespaces that may not be entered are left out, and owners that may not be read are unknown.")
 	}
 	switch {
 	case !v.done:

@@ -156,8 +156,8 @@ func (l *Ledger) poolRows(at event.Time) []Pool {
 	var held map[uint32][]PoolOwner
 	for i := range l.pools.next {
 		p := l.pools.at(i)
-		if p.course == nil {
-			continue
+		if p.course == nil || p.request != RequestConnect && p.counts.inUse == 0 && l.start.Mode == event.ModeDiag {
+			continue // nobody asked, as far as that is known
 		}
 		l.settle(p)
 		row := l.poolRow(p, at)
