@@ -182,6 +182,7 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	}
 	if v.process != nil {
 		<-v.ended
+		err = errors.Join(err, v.waitErr)
 	}
 	v.conclude(spent)
 	if v.keeper != nil {
