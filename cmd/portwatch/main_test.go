@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,6 +24,7 @@ const liveCommand = "portwatch-live"
 // the production binary does not know, names what it tells.
 func TestMain(m *testing.M) {
 	tracertest.Play()
+	hear(os.Interrupt)
 	testscript.Main(m, map[string]func(){
 		liveCommand:  main,
 		eaterCommand: eatPorts,
@@ -37,6 +39,14 @@ func TestMain(m *testing.M) {
 			}))
 		},
 	})
+}
+
+// hear makes the processes that tests start obey a signal that the tests were told
+// to ignore, as a shell tells what it runs in the background.
+func hear(sig os.Signal) {
+	if signal.Ignored(sig) {
+		signal.Notify(make(chan os.Signal, 1), sig)
+	}
 }
 
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
