@@ -43,8 +43,8 @@ func (l *lab) runAll(ctx context.Context, columns []*column) error {
 }
 
 // packagesOf are those that a column tests: the stream everywhere; in machines,
-// which are slow, the ledger in the last mode only, and only if asked for, and what
-// knows no modes in the first. On the host, go test runs what holds no scenarios.
+// which are slow, the ledger in the last mode only, and what knows no modes in the
+// first. On the host, go test runs what holds no scenarios.
 func (l *lab) packagesOf(c *column) []string {
 	if c.kernel == host {
 		return l.packages[:len(modePackages)]
@@ -58,7 +58,7 @@ func (l *lab) packagesOf(c *column) []string {
 		case verifyPackage:
 			wanted = l.modes[len(l.modes)-1]
 		}
-		if c.mode == wanted && (pkg != verifyPackage || l.ledger) {
+		if c.mode == wanted {
 			packages = append(packages, pkg)
 		}
 	}
@@ -71,12 +71,21 @@ func (l *lab) args(c *column, pkg string) []string {
 	if c.kernel == host && only == "" {
 		only = "^(" + strings.Join(append(names(l.scenarios, pkg), verifierTest), "|") + ")$"
 	}
+	if l.random(c, pkg) {
+		only = "^" + randomTest + "$"
+	}
 	// It ends itself before it is killed, and says where it was.
 	args := []string{"-test.v=test2json", "-test.timeout", (l.limit - 20*time.Second).String(), "-test.run", only}
 	if pkg == verifyPackage {
 		args = append(args, verifyArgs...)
 	}
 	return args
+}
+
+// random reports whether a column proves a package by random programs alone: the
+// ledger in machines, unless all of it was asked for.
+func (l *lab) random(c *column, pkg string) bool {
+	return pkg == verifyPackage && c.kernel != host && !l.ledger && l.only == ""
 }
 
 // environ tells the tests what they may expect: root, and a mode.
@@ -159,7 +168,11 @@ func (l *lab) judge(c *column, pkg string, end ending) error {
 		return err
 	}
 	c.results = append(c.results, results...)
-	c.require(pkg, names(l.scenarios, pkg))
+	if l.random(c, pkg) {
+		c.require(pkg, []string{randomTest})
+	} else {
+		c.require(pkg, names(l.scenarios, pkg))
+	}
 	bad := slices.ContainsFunc(results, func(r *result) bool { return r.outcome == failed })
 	switch {
 	case end.note.Code != 0 && !bad:
