@@ -55,9 +55,9 @@ type pipeline struct {
 	length   time.Duration // 0 for no end
 	log      *zap.Logger
 	search   search
-	// keep takes each event as it came, before the view sees it; nil if nobody
+	// tap takes each event as it came, before the ledger books it; nil if nobody
 	// wants it.
-	keep func(*event.Event) error
+	tap func(*event.Event) error
 
 	record aggregate.Record
 	begun  event.Time
@@ -101,8 +101,8 @@ func (p *pipeline) take(ev *event.Event) error {
 	if err := p.frames(ev); err != nil {
 		return err
 	}
-	if p.keep != nil {
-		if err := p.keep(ev); err != nil {
+	if p.tap != nil {
+		if err := p.tap(ev); err != nil {
 			return err
 		}
 	}

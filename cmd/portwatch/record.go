@@ -68,7 +68,7 @@ func runRecord(cmd *cobra.Command, a *app, f *recordFlags) error {
 		return err
 	}
 	v := &recordView{keeper: k, stderr: a.stderr, terminal: isTerminal(a.stderr)}
-	p := &pipeline{out: newOutbox(io.Discard), view: v, interval: time.Second, length: f.length, keep: k.keep}
+	p := &pipeline{out: newOutbox(io.Discard), view: v, interval: time.Second, length: f.length, tap: k.keep}
 	_, _, err = a.observe(cmd.Context(), o, p)
 	v.clear()
 	return errors.Join(err, k.close(a.stderr))

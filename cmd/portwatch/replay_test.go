@@ -81,7 +81,7 @@ func TestMomentOfARecordingIsTheLiveOne(t *testing.T) {
 		}
 		live := &picturesView{}
 		a := app{stderr: io.Discard, kernel: tellingKernel(busyMinute(seed))}
-		p := &pipeline{out: newOutbox(io.Discard), view: live, interval: time.Second, keep: k.keep}
+		p := &pipeline{out: newOutbox(io.Discard), view: live, interval: time.Second, tap: k.keep}
 		if _, _, err := a.observe(t.Context(), watchOptions{MaxLeases: 1000}, p); err != nil {
 			t.Fatal(err)
 		}

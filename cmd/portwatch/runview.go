@@ -170,7 +170,7 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	p := &pipeline{out: newOutbox(io.Discard), view: v, interval: time.Second}
 	v.pipeline = p
 	if v.keeper != nil {
-		p.keep = v.keeper.keep
+		p.tap = v.keeper.keep
 	}
 	v.ctx = ctx
 	spent, _, err := v.app.observe(v.untilStarted(ctx), o, p)

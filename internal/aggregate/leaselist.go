@@ -12,6 +12,15 @@ func (l *Ledger) Leases(yield func(event.Lease) bool) {
 	}
 }
 
+// Lease is a lease that exists, false if none has that ID.
+func (l *Ledger) Lease(id event.LeaseID) (event.Lease, bool) {
+	slot, ok := l.index[id]
+	if !ok {
+		return event.Lease{}, false
+	}
+	return l.leaseAt(slot), true
+}
+
 // AcceptedPorts yields the last count of accepted sockets of each port that has
 // any.
 func (l *Ledger) AcceptedPorts(yield func(event.Accepted) bool) {

@@ -118,6 +118,7 @@ func TestFamilies(t *testing.T) {
 	dual.Listen(16)
 	mapped, six := client.Socket(tracertest.TCP6), client.Socket(tracertest.TCP6)
 	want(s, "mapped", mapped.Connect(netip.MustParseAddrPort("[::ffff:127.0.0.1]:30007")), 0)
+	s.ns.SetRange(41000, 41099) // the families may have the same port
 	want(s, "IPv6", six.Connect(netip.MustParseAddrPort("[::1]:30007")), 0)
 	ports := [...]uint16{mapped.Local().Port(), six.Local().Port()}
 	s.settle()

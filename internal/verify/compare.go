@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
@@ -67,10 +68,29 @@ func nameOf(netns uint32, p event.Protocol, cookie uint64, s Side) name {
 	return n
 }
 
+// held is, by cookie, what the ledger said of leases that changed while the
+// kernel listed its sockets. That takes a while, and a list shows each socket as
+// it was at some moment of it: whatever the ledger said of it then is right.
+type held map[uint64][]Side
+
+// add keeps what the ledger says of a lease that is about to change: the zero
+// Side where an allocation is the first that it hears.
+func (h held) add(l *aggregate.Ledger, id event.LeaseID) {
+	var side Side
+	if el, known := l.Lease(id); known {
+		side = sideOf(&el)
+	}
+	h[id.Cookie] = append(h[id.Cookie], side)
+}
+
 // comparison is one pass.
 type comparison struct {
 	picture *Picture
 	leases  map[name]event.Lease
+	held    held
+	// met are the sockets that were listed as the ledger had them a little
+	// earlier. What their leases have become since need not be listed as well.
+	met map[uint64]bool
 	// accepting are the ports whose sockets without a lease were accepted.
 	accepting   map[port]bool
 	substates   bool // the ledger's are as good as the kernel's
@@ -83,10 +103,11 @@ type port struct {
 	number uint16
 }
 
-// compare finds every difference between the ledger and the picture.
-func compare(l *aggregate.Ledger, p *Picture) (differences []Difference, checked int) {
+// compare finds every difference between the ledger and the picture. h is what
+// the ledger said from the picture's beginning on.
+func compare(l *aggregate.Ledger, p *Picture, h held) (differences []Difference, checked int) {
 	c := comparison{
-		picture: p, leases: map[name]event.Lease{}, accepting: map[port]bool{},
+		picture: p, leases: map[name]event.Lease{}, held: h, met: map[uint64]bool{}, accepting: map[port]bool{},
 		substates: l.Mode() == event.ModeFull,
 	}
 	for el := range l.Leases {
@@ -123,18 +144,34 @@ func (c *comparison) socket(s *Socket) {
 	n := nameOf(s.NetNS, s.Protocol, s.Cookie, kernel)
 	el, known := c.leases[n]
 	delete(c.leases, n)
-	if !known && c.wasAccepted(s) {
+	was := c.held[s.Cookie]
+	if !known && len(was) == 0 && c.wasAccepted(s) {
 		return
 	}
 	c.checked++
+	if known && c.alike(kernel, sideOf(&el)) {
+		return
+	}
+	if slices.ContainsFunc(was, func(ledger Side) bool { return c.alike(kernel, ledger) }) {
+		c.met[s.Cookie] = true
+		return
+	}
 	d := Difference{Kind: Missing, NetNS: s.NetNS, Protocol: s.Protocol, Cookie: s.Cookie, Kernel: kernel}
 	if known {
 		d.Kind, d.Ledger = StateDiffers, sideOf(&el)
-		c.leaveOut(&d)
+		c.leaveOut(&d.Kernel, &d.Ledger)
 	}
-	if d.Kernel != d.Ledger {
-		c.differences = append(c.differences, d)
+	c.differences = append(c.differences, d)
+}
+
+// alike reports whether the two say the same of a socket. A connection that is
+// being made has its port before connect() has ended, and then it is told.
+func (c *comparison) alike(kernel, ledger Side) bool {
+	if ledger == (Side{}) {
+		return kernel.State == event.StateSynSent
 	}
+	c.leaveOut(&kernel, &ledger)
+	return kernel == ledger
 }
 
 // wasAccepted reports whether a socket without a lease came out of a listener.
@@ -144,19 +181,19 @@ func (c *comparison) wasAccepted(s *Socket) bool {
 }
 
 // leaveOut makes equal what one of the two cannot know or does not mean.
-func (c *comparison) leaveOut(d *Difference) {
+func (c *comparison) leaveOut(kernel, ledger *Side) {
 	if !c.substates {
-		d.Kernel.Substate, d.Ledger.Substate = 0, 0
+		kernel.Substate, ledger.Substate = 0, 0
 	}
-	if d.Kernel.State == event.StateListen || d.Kernel.State == event.StateBound {
-		d.Kernel.Remote, d.Ledger.Remote = netip.AddrPort{}, netip.AddrPort{}
+	if kernel.State == event.StateListen || kernel.State == event.StateBound {
+		kernel.Remote, ledger.Remote = netip.AddrPort{}, netip.AddrPort{}
 	}
 }
 
 // lease is what no listed socket took away. One that was born while the sockets
 // were being listed need not be among them.
 func (c *comparison) lease(n name, el *event.Lease) {
-	if el.State == event.StateBound && !c.picture.BoundListed || el.ID.Born >= c.picture.Began {
+	if el.State == event.StateBound && !c.picture.BoundListed || el.ID.Born >= c.picture.Began || c.met[n.cookie] {
 		return
 	}
 	c.checked++

@@ -110,8 +110,8 @@ func (b *lab) untilWithin(t *testing.T, bound time.Duration, what string, done f
 		n, err := b.tracer.Read(ctx, b.batch)
 		for i := range b.batch[:n] {
 			ev := &b.batch[i]
-			b.ledger.Apply(ev)
 			b.verifier.Event(ev)
+			b.ledger.Apply(ev)
 			if ev.Kind == event.KindTick {
 				b.now = ev.Time
 			}

@@ -39,16 +39,17 @@ func (r *Report) Differ() bool { return len(r.Differences) > 0 }
 // Verifier applies the rule of two passes. It is for one goroutine: the one that
 // the ledger belongs to.
 //
-// The caller shows it every event that the ledger books. When it likes, it lists
-// the sockets and hands over the Picture; from then on Ready tells, tick by tick,
-// when the ledger has been told everything up to that moment and Pass may be
-// called.
+// The caller shows it every event before the ledger books it. When it likes, it
+// lists the sockets and hands over the Picture; from then on Ready tells, tick by
+// tick, when the ledger has been told everything up to that moment and Pass may
+// be called.
 type Verifier struct {
 	ledger  *aggregate.Ledger
 	picture *Picture
 	began   event.Time // of the first picture
 	// touched are the sockets that an event spoke of since.
 	touched map[uint64]struct{}
+	held    held
 	first   map[Difference]struct{}
 	passes  int
 
@@ -59,26 +60,34 @@ type Verifier struct {
 
 // New makes a verifier for a ledger.
 func New(l *aggregate.Ledger) *Verifier {
-	return &Verifier{ledger: l, touched: map[uint64]struct{}{}, first: map[Difference]struct{}{}}
+	return &Verifier{
+		ledger: l, touched: map[uint64]struct{}{}, held: held{}, first: map[Difference]struct{}{},
+	}
 }
 
-// Event notes which socket an event speaks of. The first news from after the
-// picture are the moment to compare: what comes later is in the ledger, and not
-// in the picture. If something from before is yet to come, it has come by the
-// tick that [Verifier.Ready] waits for, and leaves its socket without a verdict.
+// Event notes which socket an event speaks of, and what the ledger says of it
+// until then. The first news from after the picture are the moment to compare:
+// what comes later is in the ledger, and not in the picture. If something from
+// before is yet to come, it has come by the tick that [Verifier.Ready] waits for,
+// and leaves its socket without a verdict.
 func (v *Verifier) Event(ev *event.Event) {
-	if id := ev.Lease.ID; id != (event.LeaseID{}) {
-		v.touched[id.Cookie] = struct{}{}
-	}
 	news := ev.Kind == event.KindAllocate || ev.Kind == event.KindState
 	if news && v.picture != nil && ev.Time >= v.picture.Ended {
 		v.compare()
+	}
+	id := ev.Lease.ID
+	if id == (event.LeaseID{}) {
+		return
+	}
+	v.touched[id.Cookie] = struct{}{}
+	if v.picture != nil && !v.compared && ev.Time >= v.picture.Began {
+		v.held.add(v.ledger, id)
 	}
 }
 
 func (v *Verifier) compare() {
 	if !v.compared {
-		v.found, v.checked = compare(v.ledger, v.picture)
+		v.found, v.checked = compare(v.ledger, v.picture, v.held)
 		v.compared = true
 	}
 }
@@ -96,6 +105,7 @@ func (v *Verifier) Take(p *Picture) {
 		clear(v.touched)
 	}
 	v.picture = p
+	clear(v.held)
 }
 
 // Ready reports whether a tick proves that the ledger has been told everything

@@ -46,6 +46,7 @@ type trial struct {
 	first         []verify.Socket
 	between       []event.Event
 	second        []verify.Socket
+	during        []event.Event // while the second was being listed
 	boundUnlisted bool
 }
 
@@ -55,8 +56,8 @@ func (tr *trial) run(t *testing.T) verify.Report {
 	v := verify.New(l)
 	apply := func(events ...event.Event) {
 		for i := range events {
-			l.Apply(&events[i])
 			v.Event(&events[i])
+			l.Apply(&events[i])
 		}
 	}
 	mode := tr.mode
@@ -65,13 +66,14 @@ func (tr *trial) run(t *testing.T) verify.Report {
 	}
 	apply(event.Event{Kind: event.KindStart, Time: 1, Start: &event.Start{Mode: mode}})
 	apply(tr.before...)
-	pass := func(began event.Time, sockets []verify.Socket) (verify.Report, bool) {
+	pass := func(began event.Time, sockets []verify.Socket, during ...event.Event) (verify.Report, bool) {
 		if !v.Due(began) {
 			t.Fatalf("no picture is due at %d", began)
 		}
 		v.Take(&verify.Picture{
 			Began: began, Ended: began + 1e6, Sockets: sockets, Namespaces: map[uint32]bool{space: true}, BoundListed: !tr.boundUnlisted,
 		})
+		apply(during...)
 		if v.Ready(began) || v.Due(began+5e9) || !v.Ready(began+1e6) {
 			t.Error("ready before the picture's end, or not at it")
 		}
@@ -84,7 +86,7 @@ func (tr *trial) run(t *testing.T) verify.Report {
 		t.Error("the second picture is due within a second")
 	}
 	apply(tr.between...)
-	report, done := pass(11e9, tr.second)
+	report, done := pass(11e9, tr.second, tr.during...)
 	if !done {
 		t.Fatal("two passes are not enough")
 	}
@@ -149,6 +151,49 @@ func TestRule(t *testing.T) {
 			trial{mode: event.ModeTracepoint, before: both, first: []verify.Socket{sockets[0], listed(ended)}, second: []verify.Socket{sockets[0], listed(ended)}},
 			verify.Report{Checked: 2},
 		},
+		{
+			"listed before it ended, compared after",
+			trial{before: both, first: sockets, second: sockets, during: []event.Event{expiredMeanwhile(waiting), closedMeanwhile(established)}},
+			verify.Report{Checked: 2},
+		},
+		{
+			"listed before it became a TIME_WAIT, compared after",
+			trial{before: both[:1], first: sockets[:1], second: sockets[:1], during: []event.Event{at(event.KindTimeWait, 11, lease(1, event.StateTimeWait))}},
+			verify.Report{Checked: 1},
+		},
+		{
+			"listed as two states that it went through",
+			trial{
+				before: both[:1], first: sockets[:1], second: []verify.Socket{listed(closing), listed(lease(1, event.StateTimeWait))},
+				during: []event.Event{at(event.KindState, 11, closing), at(event.KindTimeWait, 11, lease(1, event.StateTimeWait))},
+			},
+			verify.Report{Checked: 2},
+		},
+		{
+			"changed meanwhile, and listed as it never was",
+			trial{before: both[:1], first: sockets[:1], second: []verify.Socket{listed(closing)}, during: []event.Event{closedMeanwhile(established)}},
+			verify.Report{Checked: 1, InFlight: 1},
+		},
+		{
+			"changed meanwhile, and not listed at all",
+			trial{before: both[:1], first: sockets[:1], during: []event.Event{at(event.KindState, 11, closing)}},
+			verify.Report{Checked: 1, InFlight: 1},
+		},
+		{
+			"what it was before the list began",
+			trial{before: both[:1], first: sockets[:1], between: []event.Event{at(event.KindState, 10, closing)}, second: sockets[:1]},
+			verify.Report{Checked: 1, InFlight: 1},
+		},
+		{
+			"listed while it was being made, told after",
+			trial{second: []verify.Socket{listed(connecting())}, during: []event.Event{at(event.KindAllocate, 11, lease(1, event.StateEstablished))}},
+			verify.Report{Checked: 1},
+		},
+		{
+			"listed in a state in which it was never told",
+			trial{second: sockets[:1], during: []event.Event{at(event.KindAllocate, 11, connecting())}},
+			verify.Report{Checked: 1, InFlight: 1},
+		},
 		{"half-open requests are left out", trial{first: requests(), second: requests()}, verify.Report{}},
 		{"what a listener accepted is left out", trial{before: listener(), first: served(), second: served()}, verify.Report{Checked: 1}},
 		{
@@ -194,6 +239,22 @@ func TestRule(t *testing.T) {
 		})
 	}
 }
+
+// closedMeanwhile and expiredMeanwhile are the ends of a live lease and of a TIME_WAIT, just after
+// the second picture has begun.
+func closedMeanwhile(el event.Lease) event.Event {
+	ev := at(event.KindRelease, 11, el)
+	ev.Lease.State, ev.From, ev.Cause = event.StateClose, el.State, event.CauseClosed
+	return ev
+}
+
+func expiredMeanwhile(el event.Lease) event.Event {
+	ev := at(event.KindRelease, 11, el)
+	ev.From, ev.Cause = event.StateTimeWait, event.CauseExpired
+	return ev
+}
+
+func connecting() event.Lease { return lease(1, event.StateSynSent) }
 
 // newborn is a lease that is given its port when the second picture begins.
 func newborn() event.Lease {
@@ -252,8 +313,8 @@ func TestComparesAtTheFirstNews(t *testing.T) {
 	v := verify.New(l)
 	apply := func(events ...event.Event) {
 		for i := range events {
-			l.Apply(&events[i])
 			v.Event(&events[i])
+			l.Apply(&events[i])
 		}
 	}
 	held, late := lease(1, event.StateEstablished), lease(2, event.StateEstablished)
