@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"os"
@@ -32,7 +33,8 @@ var costBudget = map[event.Mode]struct{ runs, records float64 }{
 
 // TestCostOfAConnection counts program runs and ring records. Where
 // PORTWATCH_TEST_PEER names another tracer, it compares the programs' time with
-// that tracer's, in the same run.
+// that tracer's, in the same run. On a machine whose clock counts instructions
+// their time is just that; PORTWATCH_TEST_CLOCK says so.
 func TestCostOfAConnection(t *testing.T) {
 	s := setStage(t)
 	s.ns.SetRange(40000, 49999)
@@ -64,9 +66,10 @@ func TestCostOfAConnection(t *testing.T) {
 	endRuns, endNanos := s.endTimeWaits(client, server)
 	runs, nanos = runs+endRuns, nanos+endNanos
 	records := s.records(seen)
-	t.Logf("mode %v: %.1f program runs, %.2f ring records, %.0f ns of programs a connection", s.tracer.support.Mode, runs, records, nanos)
+	unit := cmp.Or(os.Getenv("PORTWATCH_TEST_CLOCK"), "ns")
+	t.Logf("mode %v: %.1f program runs, %.2f ring records, %.0f %s of programs a connection", s.tracer.support.Mode, runs, records, nanos, unit)
 	if peer != nil {
-		t.Logf("%s: %.0f ns a connection, %.1f times as much", peer.name, theirs, theirs/nanos)
+		t.Logf("%s: %.0f %s a connection, %.1f times as much", peer.name, theirs, unit, theirs/nanos)
 	}
 	budget := costBudget[s.tracer.support.Mode]
 	if spare := 1.05; runs > budget.runs*spare || records > budget.records*spare {

@@ -44,19 +44,26 @@ type ending struct {
 // interrupt saves. From 6.18 a kernel without it has no memory for the task
 // storage of BPF (kmalloc_nolock), unless the caches are debugged; older ones
 // do not know the option by this name. The other options save time.
-func qemuArgs(kernel, initramfs, console string) []string {
-	return []string{
+//
+// A machine whose clock counts instructions runs one each nanosecond, of its own
+// time.
+func qemuArgs(kernel, initramfs, console string, instructions bool) []string {
+	args := []string{
 		"-machine", "pc,accel=tcg", "-cpu", "qemu64,-cx16", "-smp", "1", "-m", "1536",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "file:" + console, "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initramfs,
 		"-append", "console=ttyS0 panic=-1 oops=panic slab_debug=F,kmalloc-* mitigations=off tsc=reliable",
 	}
+	if instructions {
+		args = append(args, "-icount", "shift=0,sleep=off")
+	}
+	return args
 }
 
 // boot runs the plan on a kernel. The error is one of this side; what goes
 // wrong on the other is in the transcript.
-func boot(ctx context.Context, kernel string, initramfs []byte, hear func(line []byte)) (*transcript, error) {
+func boot(ctx context.Context, kernel string, initramfs []byte, instructions bool, hear func(line []byte)) (*transcript, error) {
 	dir, err := os.MkdirTemp("", "vmtest-")
 	if err != nil {
 		return nil, err
@@ -68,7 +75,7 @@ func boot(ctx context.Context, kernel string, initramfs []byte, hear func(line [
 	}
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", qemuArgs(kernel, image, console)...)
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", qemuArgs(kernel, image, console, instructions)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()

@@ -130,7 +130,7 @@ func (l *lab) runMachine(ctx context.Context, c *column) error {
 		files[binary] = l.binary(pkg)
 		commands = append(commands, plan.Command{
 			Argv: append([]string{binary}, l.args(c, pkg)...), Dir: path.Dir(binary),
-			Env: slices.Concat(c.environ(), l.peer.environ(), []string{"PATH=/bin", "HOME=/tmp"}), Seconds: int(l.limit / time.Second),
+			Env: slices.Concat(c.environ(), l.environ(), []string{"PATH=/bin", "HOME=/tmp"}), Seconds: int(l.limit / time.Second),
 		})
 	}
 	l.say("== %s", c.name())
