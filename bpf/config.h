@@ -17,6 +17,9 @@ volatile const _Bool pw_full;
 volatile const _Bool pw_watch_tcp = 1;
 volatile const _Bool pw_watch_udp = 1;
 
+/* Jiffies without data from which on a connection is idle. */
+volatile const __u32 pw_idle_after;
+
 /* System call numbers of the architecture. */
 volatile const __u32 pw_nr_connect = 42;
 volatile const __u32 pw_nr_bind = 49;

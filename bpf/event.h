@@ -307,6 +307,13 @@ struct pw_sighting {
 	__u8 pad[2];
 };
 
+/* A connection that carries no data. */
+struct pw_idle {
+	__u64 cookie;
+	__u32 jiffies; /* since it last did */
+	__u32 pad;
+};
+
 struct pw_clock {
 	__u64 boot_ns;
 	__u64 jiffies;

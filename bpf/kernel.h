@@ -173,7 +173,9 @@ struct inet_sock___pair {
 	} local_port_range;
 };
 
-struct tcp_sock;
+struct tcp_sock {
+	__u32 lsndtime;
+};
 
 struct inet_bind_bucket {
 	int l3mdev;
@@ -188,6 +190,9 @@ struct inet_bind_bucket {
 
 struct inet_connection_sock {
 	struct inet_bind_bucket *icsk_bind_hash;
+	struct {
+		__u32 lrcvtime;
+	} icsk_ack;
 };
 
 struct inet_timewait_sock {

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "event.h"
 #include "functions.h"
+#include "idle.h"
 #include "look.h"
 #include "rescue.h"
 
@@ -29,6 +30,7 @@ const struct pw_exit_record *pw_export_exit __attribute__((unused));
 const struct pw_clock *pw_export_clock __attribute__((unused));
 const struct pw_sighting *pw_export_sighting __attribute__((unused));
 const struct pw_check *pw_export_check __attribute__((unused));
+const struct pw_idle *pw_export_idle __attribute__((unused));
 
 /* TCP state, both modes. */
 
@@ -393,6 +395,20 @@ int pw_walk_file(struct bpf_iter__task_file *ctx)
 }
 
 /* The look. */
+
+SEC("iter/tcp")
+int pw_walk_idle(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct tcp_sock *tp;
+
+	if (!common)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(common);
+	if (tp)
+		see_idle(ctx->meta->seq, common, tp);
+	return 0;
+}
 
 SEC("iter/tcp")
 int pw_look_tcp(struct bpf_iter__tcp *ctx)

@@ -26,8 +26,7 @@ With -r it reads a recording and answers about all of it, or about what was
 until --at.
 
 Filters choose what is shown. With -p 977 that are the failures in which 977 was
-refused or held what was wanted; the holders and numbers are those of all.
-Whether connections are idle is not judged.`
+refused or held what was wanted; the holders and numbers are those of all.`
 
 const blameExample = `  portwatch blame                       who took the ports?
   portwatch blame -p 977                who keeps them from process 977?

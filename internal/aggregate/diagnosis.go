@@ -9,11 +9,11 @@ import (
 // Diagnosis is a pattern in how an owner uses a pool's ports.
 type Diagnosis string
 
-// The diagnoses. Whether connections are idle is not judged: no event tells when
-// data last came.
+// The diagnoses.
 const (
 	Churn             Diagnosis = "churn"
 	Leak              Diagnosis = "leak"
+	Idle              Diagnosis = "idle"
 	Burst             Diagnosis = "burst"
 	BindBeforeConnect Diagnosis = "bind_before_connect"
 	Poisoning         Diagnosis = "poisoning"
@@ -26,6 +26,7 @@ const (
 	churnLife  = time.Minute // its sockets' median life, less than
 	leakFor    = time.Minute // without the end of a live lease, at least
 	leakRise   = 10          // allocations meanwhile, at least
+	idleShare  = 0.5         // of the live leases, without data for event.IdleAfter, at least
 	burstOver  = 10          // peak second over the mean, more than
 	burstLeast = 10          // requests in the peak second, at least: fewer are no burst
 )
@@ -50,6 +51,7 @@ func (pt *part) diagnose(at event.Time) []Diagnosis {
 	}{
 		{Churn, pt.churns()},
 		{Leak, pt.leaks(at)},
+		{Idle, pt.idles()},
 		{Burst, pt.bursts(at)},
 		{BindBeforeConnect, pt.early > 0},
 		{Poisoning, pt.poisoned > 0},
@@ -77,6 +79,11 @@ func (pt *part) waitShare() float64 {
 
 func (pt *part) leaks(at event.Time) bool {
 	return pt.live > 0 && pt.risen >= leakRise && pt.rising(at) >= leakFor
+}
+
+// idles is false also where nobody has looked: no lease is idle then.
+func (pt *part) idles() bool {
+	return pt.idle > 0 && float64(pt.idle) >= idleShare*float64(pt.live)
 }
 
 // rising is how long no live lease has ended.
@@ -113,6 +120,10 @@ func (pt *part) evidence(at event.Time) []Fact {
 	facts = append(facts, Fact{"live", float64(pt.live), "ports"})
 	if pt.deserted > 0 {
 		facts = append(facts, Fact{"close_wait", float64(pt.deserted), "ports"})
+	}
+	if pt.looked != 0 {
+		facts = append(facts, Fact{"idle", float64(pt.idle), "ports"},
+			Fact{"idle_seen_seconds_ago", time.Duration(at - min(at, pt.looked)).Seconds(), "seconds"})
 	}
 	if pt.since != 0 {
 		facts = append(facts, Fact{"rising_seconds", pt.rising(at).Seconds(), "seconds"},

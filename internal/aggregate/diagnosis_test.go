@@ -79,6 +79,43 @@ func spread(inPeak, others int) (events []event.Event) {
 	return events
 }
 
+// idled has so many connections, some of which have carried no data for a minute.
+func idled(live, quiet int) (events []event.Event) {
+	for i := range live {
+		events = append(events, at(10, nth(i, 10)))
+	}
+	for i := range quiet {
+		events = append(events, idle(71, nth(i, 10), 11))
+	}
+	return append(events, event.Event{Kind: event.KindIdle, Time: sec(71)})
+}
+
+func idle(t float64, el event.Lease, since float64) event.Event {
+	return event.Event{Kind: event.KindIdle, Time: sec(t), Lease: event.Lease{ID: el.ID, NetNS: el.NetNS}, IdleSince: sec(since)}
+}
+
+// What nobody has looked at is no fact, and what was looked at is one with its age.
+func TestIdleIsKnownOrAbsent(t *testing.T) {
+	for _, tt := range []struct {
+		events []event.Event
+		want   []Fact
+	}{
+		{idled(4, 0)[:4], nil},
+		{idled(4, 0), []Fact{{"idle", 0, "ports"}, {"idle_seen_seconds_ago", 4, "seconds"}}},
+		{idled(4, 3), []Fact{{"idle", 3, "ports"}, {"idle_seen_seconds_ago", 4, "seconds"}}},
+	} {
+		var got []Fact
+		for _, f := range culprit(t, roomy(tt.events...), 75, crawler).Evidence {
+			if f.Name == "idle" || f.Name == "idle_seen_seconds_ago" {
+				got = append(got, f)
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestDiagnosesOnBothSidesOfTheirThresholds(t *testing.T) {
 	early := inState(nth(1, 10), event.StateEstablished)
 	early.Origin = event.OriginBind0
@@ -107,6 +144,11 @@ func TestDiagnosesOnBothSidesOfTheirThresholds(t *testing.T) {
 		{"ten times the mean", spread(12, 60), 70, Burst, false},
 		{"a burst of nine", spread(9, 2), 70, Burst, false},
 		{"a burst of ten", spread(10, 2), 70, Burst, true},
+		{"half of them idle", idled(10, 5), 72, Idle, true},
+		{"less than half idle", idled(11, 5), 72, Idle, false},
+		{"idle until data came", append(idled(10, 5), idle(72, nth(0, 10), 0)), 73, Idle, false},
+		{"idle, and waits now", append(idled(10, 5), timeWait(72, waiting(nth(0, 10), 132))), 73, Idle, false},
+		{"nobody looked", idled(10, 0)[:10], 72, Idle, false},
 		{"bound before connect", []event.Event{at(10, early)}, 12, BindBeforeConnect, true},
 		{"bound and not connected", []event.Event{at(10, unconnected)}, 12, BindBeforeConnect, false},
 		{"a bound port in the range", []event.Event{at(10, nth(2, 10)), at(10, bound(1, "10.9.9.9:20001"))}, 12, Poisoning, true},

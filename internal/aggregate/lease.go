@@ -37,7 +37,8 @@ func (e endpoint) addrPort(f event.Family) netip.AddrPort {
 // are its account's.
 type lease struct {
 	id      event.LeaseID
-	changed event.Time // time of the last event that spoke of it
+	changed event.Time // time of the last event that spoke of its state
+	idle    event.Time // since when its connection carries no data; 0 if it does
 	cgroup  uint64     // the owner's when it took the port: it may have moved since
 	condition
 	position

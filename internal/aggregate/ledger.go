@@ -31,6 +31,7 @@ type Ledger struct {
 	active   event.Time // the last allocation or failure
 	refused  event.Time // the last refusal for want of ports
 	events   ring       // all events but ticks, as "allocations"
+	idleSeen event.Time // when all connections were last looked at for data; 0 if never
 	complete bool
 	losses   []Loss
 	counters Counters
@@ -101,6 +102,8 @@ func (l *Ledger) learn(ev *event.Event) {
 		l.begin(ev)
 	case event.KindAccepted:
 		l.setAccepted(ev.Accepted)
+	case event.KindIdle:
+		l.setIdle(ev)
 	}
 }
 

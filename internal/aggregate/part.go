@@ -15,13 +15,15 @@ type part struct {
 	asking
 	allocations, refusals uint64
 
-	ports    int // of the pool's in use
-	waiting  int // of those, in TIME_WAIT
-	reusable int // of those, what connect() may take over now
-	seasoned int // of those in TIME_WAIT, what it may take over once tcp_tw_reuse and its delay permit
-	live     int // the others
-	deserted int // of the live ones, in CLOSE_WAIT: the peer has closed
-	single   int // of the live ones, bound or listening: nothing waits after them
+	ports    int        // of the pool's in use
+	waiting  int        // of those, in TIME_WAIT
+	reusable int        // of those, what connect() may take over now
+	seasoned int        // of those in TIME_WAIT, what it may take over once tcp_tw_reuse and its delay permit
+	live     int        // the others
+	deserted int        // of the live ones, in CLOSE_WAIT: the peer has closed
+	single   int        // of the live ones, bound or listening: nothing waits after them
+	idle     int        // of the live ones, without data for event.IdleAfter
+	looked   event.Time // when that was looked at; 0 if never
 	lives    []time.Duration
 
 	poisoned int // ports of the range that connect() skips because of the owner
@@ -68,7 +70,7 @@ func (ps *parts) of(l *Ledger, owner uint32) *part {
 	if known := ps.byOwner[owner]; known != nil {
 		return known
 	}
-	pt := &part{owner: l.publishOrUnknown(owner)}
+	pt := &part{owner: l.publishOrUnknown(owner), looked: l.idleSeen}
 	ps.byOwner[owner] = pt
 	return pt
 }
@@ -109,6 +111,9 @@ func (pt *part) count(ls *lease) {
 	pt.ports++
 	if ls.state != event.StateTimeWait {
 		pt.live++
+		if ls.idle != 0 {
+			pt.idle++
+		}
 		switch ls.state {
 		case event.StateCloseWait:
 			pt.deserted++

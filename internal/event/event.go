@@ -3,6 +3,7 @@ package event
 import (
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Time is nanoseconds since boot, suspend included (CLOCK_BOOTTIME). Zero
@@ -115,6 +116,12 @@ type Event struct {
 	// NamespaceRange is the namespace's port range as the kernel used it at
 	// this allocation or failure.
 	NamespaceRange PortRange
+	// IdleSince is when the connection of a KindIdle last carried data, either way, to
+	// a jiffy, if that is at least IdleAfter ago; 0 if it has carried some since. A KindIdle
+	// without a lease ends a look at all connections: of which nothing was told
+	// carried data within IdleAfter of then. Told by audits, so up to some seconds
+	// late, and on hosts with many sockets up to minutes.
+	IdleSince Time
 	// SearchNanos is how long the kernel looked for the port; 0 if unknown.
 	SearchNanos uint64
 
@@ -127,6 +134,9 @@ type Event struct {
 	Accepted   *Accepted  // KindAccepted
 	Start      *Start     // KindStart
 }
+
+// IdleAfter is how long a connection carries no data until it is idle.
+const IdleAfter = time.Minute
 
 // Thread is the thread that made the system call.
 type Thread struct {

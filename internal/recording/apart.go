@@ -20,6 +20,7 @@ const (
 	partLost
 	partAccepted
 	partStart
+	partIdle
 )
 
 // partsOf is the mask of an event.
@@ -27,6 +28,7 @@ func partsOf(ev *event.Event) (mask uint64) {
 	for i, present := range [...]bool{
 		ev.Lease != event.Lease{}, calls(ev), ev.Failure != nil, ev.Limits != nil, ev.Namespace != nil,
 		ev.Process != nil, ev.Lost != nil, ev.Accepted != nil, ev.Start != nil,
+		ev.IdleSince != 0,
 	} {
 		if present {
 			mask |= 1 << i
@@ -84,6 +86,9 @@ func appendApart(dst []byte, ev *event.Event) []byte {
 	if mask&partStart != 0 {
 		dst = appendStart(dst, ev.Start)
 	}
+	if mask&partIdle != 0 {
+		dst = binary.AppendUvarint(dst, uint64(ev.IdleSince))
+	}
 	return dst
 }
 
@@ -120,6 +125,9 @@ func (c *cursor) apart(ev *event.Event) {
 	}
 	if mask&partStart != 0 {
 		ev.Start = c.start()
+	}
+	if mask&partIdle != 0 {
+		ev.IdleSince = c.time()
 	}
 }
 

@@ -166,6 +166,13 @@ const (
 	bpfPwFlagPW_OVERFLOW   bpfPwFlag = 64
 )
 
+type bpfPwIdle struct {
+	_       structs.HostLayout
+	Cookie  uint64
+	Jiffies uint32
+	Pad     uint32
+}
+
 type bpfPwKind uint32
 
 const (
@@ -328,6 +335,7 @@ const (
 	bpfProgPwUdpDisconnect      = "pw_udp_disconnect"
 	bpfProgPwUdpUnhash          = "pw_udp_unhash"
 	bpfProgPwWalkFile           = "pw_walk_file"
+	bpfProgPwWalkIdle           = "pw_walk_idle"
 	bpfProgPwWalkTcp            = "pw_walk_tcp"
 	bpfProgPwWalkUdp            = "pw_walk_udp"
 	bpfVarPwAlarmsWakeup        = "pw_alarms_wakeup"
@@ -339,6 +347,7 @@ const (
 	bpfVarPwExportExit          = "pw_export_exit"
 	bpfVarPwExportFailure       = "pw_export_failure"
 	bpfVarPwExportFlag          = "pw_export_flag"
+	bpfVarPwExportIdle          = "pw_export_idle"
 	bpfVarPwExportKind          = "pw_export_kind"
 	bpfVarPwExportLease         = "pw_export_lease"
 	bpfVarPwExportPhase         = "pw_export_phase"
@@ -346,6 +355,7 @@ const (
 	bpfVarPwFilterNetns         = "pw_filter_netns"
 	bpfVarPwFull                = "pw_full"
 	bpfVarPwHasExit             = "pw_has_exit"
+	bpfVarPwIdleAfter           = "pw_idle_after"
 	bpfVarPwNewsWakeup          = "pw_news_wakeup"
 	bpfVarPwNrBind              = "pw_nr_bind"
 	bpfVarPwNrConnect           = "pw_nr_connect"
@@ -442,6 +452,7 @@ type bpfProgramSpecs struct {
 	PwUdpDisconnect      *ebpf.ProgramSpec `ebpf:"pw_udp_disconnect"`
 	PwUdpUnhash          *ebpf.ProgramSpec `ebpf:"pw_udp_unhash"`
 	PwWalkFile           *ebpf.ProgramSpec `ebpf:"pw_walk_file"`
+	PwWalkIdle           *ebpf.ProgramSpec `ebpf:"pw_walk_idle"`
 	PwWalkTcp            *ebpf.ProgramSpec `ebpf:"pw_walk_tcp"`
 	PwWalkUdp            *ebpf.ProgramSpec `ebpf:"pw_walk_udp"`
 }
@@ -479,6 +490,7 @@ type bpfVariableSpecs struct {
 	PwExportExit     *ebpf.VariableSpec `ebpf:"pw_export_exit"`
 	PwExportFailure  *ebpf.VariableSpec `ebpf:"pw_export_failure"`
 	PwExportFlag     *ebpf.VariableSpec `ebpf:"pw_export_flag"`
+	PwExportIdle     *ebpf.VariableSpec `ebpf:"pw_export_idle"`
 	PwExportKind     *ebpf.VariableSpec `ebpf:"pw_export_kind"`
 	PwExportLease    *ebpf.VariableSpec `ebpf:"pw_export_lease"`
 	PwExportPhase    *ebpf.VariableSpec `ebpf:"pw_export_phase"`
@@ -486,6 +498,7 @@ type bpfVariableSpecs struct {
 	PwFilterNetns    *ebpf.VariableSpec `ebpf:"pw_filter_netns"`
 	PwFull           *ebpf.VariableSpec `ebpf:"pw_full"`
 	PwHasExit        *ebpf.VariableSpec `ebpf:"pw_has_exit"`
+	PwIdleAfter      *ebpf.VariableSpec `ebpf:"pw_idle_after"`
 	PwNewsWakeup     *ebpf.VariableSpec `ebpf:"pw_news_wakeup"`
 	PwNrBind         *ebpf.VariableSpec `ebpf:"pw_nr_bind"`
 	PwNrConnect      *ebpf.VariableSpec `ebpf:"pw_nr_connect"`
@@ -564,6 +577,7 @@ type bpfVariables struct {
 	PwExportExit     *ebpf.Variable `ebpf:"pw_export_exit"`
 	PwExportFailure  *ebpf.Variable `ebpf:"pw_export_failure"`
 	PwExportFlag     *ebpf.Variable `ebpf:"pw_export_flag"`
+	PwExportIdle     *ebpf.Variable `ebpf:"pw_export_idle"`
 	PwExportKind     *ebpf.Variable `ebpf:"pw_export_kind"`
 	PwExportLease    *ebpf.Variable `ebpf:"pw_export_lease"`
 	PwExportPhase    *ebpf.Variable `ebpf:"pw_export_phase"`
@@ -571,6 +585,7 @@ type bpfVariables struct {
 	PwFilterNetns    *ebpf.Variable `ebpf:"pw_filter_netns"`
 	PwFull           *ebpf.Variable `ebpf:"pw_full"`
 	PwHasExit        *ebpf.Variable `ebpf:"pw_has_exit"`
+	PwIdleAfter      *ebpf.Variable `ebpf:"pw_idle_after"`
 	PwNewsWakeup     *ebpf.Variable `ebpf:"pw_news_wakeup"`
 	PwNrBind         *ebpf.Variable `ebpf:"pw_nr_bind"`
 	PwNrConnect      *ebpf.Variable `ebpf:"pw_nr_connect"`
@@ -629,6 +644,7 @@ type bpfPrograms struct {
 	PwUdpDisconnect      *ebpf.Program `ebpf:"pw_udp_disconnect"`
 	PwUdpUnhash          *ebpf.Program `ebpf:"pw_udp_unhash"`
 	PwWalkFile           *ebpf.Program `ebpf:"pw_walk_file"`
+	PwWalkIdle           *ebpf.Program `ebpf:"pw_walk_idle"`
 	PwWalkTcp            *ebpf.Program `ebpf:"pw_walk_tcp"`
 	PwWalkUdp            *ebpf.Program `ebpf:"pw_walk_udp"`
 }
@@ -679,6 +695,7 @@ func (p *bpfPrograms) Close() error {
 		p.PwUdpDisconnect,
 		p.PwUdpUnhash,
 		p.PwWalkFile,
+		p.PwWalkIdle,
 		p.PwWalkTcp,
 		p.PwWalkUdp,
 	)

@@ -25,6 +25,14 @@ type tick int
 // jiffyNanos is the length of one jiffy.
 func (t tick) jiffyNanos() int64 { return int64(time.Second) / int64(t) }
 
+// jiffies is how many of them pass in a time; 0 if that is not known.
+func (t tick) jiffies(d time.Duration) uint32 {
+	if t == 0 {
+		return 0
+	}
+	return uint32(int64(d) / t.jiffyNanos())
+}
+
 // readTick asks how fine the coarse clocks are: they move once in a jiffy. To
 // measure jiffies instead would mistake 250 Hz for 300 on a busy machine.
 func readTick() (tick, error) {

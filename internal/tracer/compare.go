@@ -27,8 +27,10 @@ func (w *walker) compareMaps(walked map[uint32]bool, res *walkResult) {
 			return w.bury(key, lease, res)
 		}
 		w.tell(lease, clock, res)
+		w.idle.judge(lease, walked[lease.Netns], res.tellIdle)
 		return nil
 	}))
+	w.idle.end(len(res.errs) == 0, res.tellIdle)
 	w.suspects = next
 	res.note(eachLease(maps["pw_timewait"], func(key uint64, lease *bpfPwLease) error {
 		res.entries++
@@ -81,6 +83,8 @@ func (r *walkResult) lose(lease *bpfPwLease) {
 	toLease(lease, &ev.Lease)
 	r.events = append(r.events, ev)
 }
+
+func (r *walkResult) tellIdle(ev event.Event) { r.idle = append(r.idle, ev) }
 
 // holds is the correction that tells a lease as its map entry has it.
 func (w *walker) holds(lease *bpfPwLease, clock bpfPwClock) event.Event {

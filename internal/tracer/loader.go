@@ -32,6 +32,7 @@ type probes struct {
 	mode     event.Mode
 	attached map[string]bool // programs of the hook table
 	host     host
+	tick     tick // 0 if unknown
 	// timeWaitHandler is the address of the kernel's tw_timer_handler, 0 if
 	// it is hidden.
 	timeWaitHandler uint64
@@ -56,6 +57,9 @@ func openMaps(o Options, h host, mode event.Mode) (*probes, error) {
 		links: map[string][]link.Link{}, host: h, cgroup: cgroupTree{fd: -1},
 	}
 	p.timeWaitHandler = <-symbol
+	if p.tick, err = readTick(); err != nil {
+		o.Logger.Warn("tick unknown: the end of a TIME_WAIT is not predicted, and no connection is known to be idle", zap.Error(err))
+	}
 	if err := p.configure(o); err != nil {
 		return nil, err
 	}
@@ -88,6 +92,7 @@ func (p *probes) configure(o Options) error {
 		"pw_watch_udp":    o.watches(event.UDP),
 		"pw_nr_connect":   uint32(unix.SYS_CONNECT),
 		"pw_nr_bind":      uint32(unix.SYS_BIND),
+		"pw_idle_after":   p.tick.jiffies(o.idleAfter),
 		// The reader comes by ten times a second; what fills an eighth of
 		// a ring before that wakes it.
 		"pw_news_wakeup":   uint64(o.NewsBytes / 8),

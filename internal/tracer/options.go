@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -42,6 +43,8 @@ type Options struct {
 	// renamed gives programs another target: tests see what a kernel without
 	// the function, or with another of that name, does.
 	renamed map[string]string
+	// idleAfter is event.IdleAfter: tests have less patience.
+	idleAfter time.Duration
 }
 
 // Bounds of Options.
@@ -62,6 +65,9 @@ func (o Options) withDefaults() Options {
 	o.MaxLeases = min(o.MaxLeases, MaxMaxLeases)
 	if o.NewsBytes <= 0 {
 		o.NewsBytes = DefaultNewsBytes
+	}
+	if o.idleAfter <= 0 {
+		o.idleAfter = event.IdleAfter
 	}
 	if o.HostRoot == "" {
 		o.HostRoot = "/"

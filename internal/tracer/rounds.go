@@ -29,12 +29,13 @@ type rounds struct {
 	wanted   bool        // something was lost
 	last     time.Time
 	lastCost time.Duration
+	rest     time.Duration // auditRest: tests have less patience
 }
 
 func newRounds(ctx context.Context, w *walker) rounds {
 	ctx, cancel := context.WithCancel(ctx)
 	r := rounds{
-		walker: w, cancel: cancel, wanted: true,
+		walker: w, cancel: cancel, wanted: true, rest: auditRest,
 		asks: make(chan bool), results: make(chan walkResult, 1),
 	}
 	go func() {
@@ -62,7 +63,7 @@ func (r *rounds) due(now time.Time) (whole, due bool) {
 	if r.last.IsZero() {
 		return true, true
 	}
-	rest := auditRest * r.lastCost
+	rest := r.rest * r.lastCost
 	if r.wanted {
 		rest = healRest * r.lastCost
 	}
@@ -98,8 +99,7 @@ func (t *Tracer) beginWalk(whole bool) {
 	t.rounds.asks <- whole
 }
 
-// endWalk tells the corrections, and after a whole walk that the picture is
-// complete, unless the walk itself went wrong.
+// endWalk tells what a walk brought home.
 func (t *Tracer) endWalk(res *walkResult) {
 	now := bootNow()
 	t.spaces.learn(res.namespaces, now, t.push)
@@ -114,8 +114,16 @@ func (t *Tracer) endWalk(res *walkResult) {
 	t.rounds.last, t.rounds.lastCost = time.Now(), res.cost
 	if !res.whole {
 		t.stats.drift.Add(uint64(len(res.events)))
-		return
+	} else {
+		t.endWhole(res)
 	}
+	for i := range res.idle {
+		t.push(res.idle[i])
+	}
+}
+
+// endWhole says that the picture is complete, unless something went wrong.
+func (t *Tracer) endWhole(res *walkResult) {
 	if len(res.errs) > 0 {
 		t.rounds.wanted = true
 		return

@@ -135,17 +135,13 @@ func attachMode(o Options, h host, support *Support) (*probes, error) {
 
 // start brings the user side to life.
 func start(ctx context.Context, o Options, support Support, p *probes) (*Tracer, error) {
-	hz, err := readTick()
-	if err != nil {
-		o.Logger.Warn("tick unknown: the end of a TIME_WAIT is not predicted", zap.Error(err))
-	}
-	d := decoder{tick: hz}
+	d := decoder{tick: p.tick}
 	r, err := openRings(p, d)
 	if err != nil {
 		return nil, err
 	}
 	t := &Tracer{
-		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: hz,
+		options: o, log: o.Logger.Named("tracer"), support: support, probes: p, rings: r, tick: p.tick,
 		losses: newLosses(p), timerLimit: timerLimit, names: newNamer(p, o), spaces: newNamespaces(),
 		accepted: newAcceptedNews(p),
 	}

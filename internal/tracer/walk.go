@@ -23,14 +23,14 @@ import (
 // walkers are the iterator programs. A link is bound to no namespace; each
 // descriptor made of it belongs to that of the thread that made it.
 type walkers struct {
-	tcp, udp, files *link.Iter
+	tcp, udp, files, idle *link.Iter
 }
 
 func (p *probes) openWalkers() error {
 	for _, w := range []struct {
 		program string
 		iter    **link.Iter
-	}{{"pw_walk_tcp", &p.walks.tcp}, {"pw_walk_udp", &p.walks.udp}, {"pw_walk_file", &p.walks.files}} {
+	}{{"pw_walk_tcp", &p.walks.tcp}, {"pw_walk_udp", &p.walks.udp}, {"pw_walk_file", &p.walks.files}, {"pw_walk_idle", &p.walks.idle}} {
 		prog, err := p.load(w.program)
 		if err != nil {
 			return &HookError{Hook: w.program, Step: "load", Cause: p.host.explain(err)}
@@ -52,7 +52,7 @@ func (h host) attachIter(name string, prog *ebpf.Program) (*link.Iter, error) {
 
 func (w *walkers) Close() error {
 	var errs []error
-	for _, it := range []*link.Iter{w.tcp, w.udp, w.files} {
+	for _, it := range []*link.Iter{w.tcp, w.udp, w.files, w.idle} {
 		if it != nil {
 			errs = append(errs, it.Close())
 		}
@@ -72,6 +72,7 @@ type walker struct {
 	// acceptedChanges is how often each listen port's count had changed when
 	// the last walk looked.
 	acceptedChanges map[bpfPwAcceptedKey]uint64
+	idle            *idleWatch
 }
 
 // suspect is what an entry looked like when it was missed.
@@ -85,6 +86,7 @@ type walkResult struct {
 	began, ended event.Time
 	whole        bool // a resync: every lease is told
 	events       []event.Event
+	idle         []event.Event  // which connections carry no data; not corrections
 	waits        map[int]uint64 // addresses of the mini-sockets, by their place in events; if whole
 	namespaces   []netns.Namespace
 	errs         []error
@@ -97,6 +99,7 @@ func newWalker(p *probes, d decoder, only []uint32) *walker {
 		probes: p, decode: d, only: only,
 		suspects:        map[uint64]suspect{},
 		acceptedChanges: map[bpfPwAcceptedKey]uint64{},
+		idle:            newIdleWatch(d.tick),
 	}
 }
 
@@ -139,7 +142,7 @@ func (w *walker) namespaces(ctx context.Context, res *walkResult) map[uint32]boo
 			if err := w.clearAccepted(); err != nil {
 				return err
 			}
-			return errors.Join(w.read(w.probes.walks.tcp, res), w.read(w.probes.walks.udp, res))
+			return errors.Join(w.read(w.probes.walks.tcp, res), w.read(w.probes.walks.udp, res), w.lookForIdle())
 		})
 		switch {
 		case err == nil:

@@ -86,7 +86,7 @@ var culprit = Object[culpritRow]{
 		ofPool(func(p *culpritRow) uint64 { return p.Attempts })),
 	one("since", "", "When it was first seen in the pool, or took the port.", Time,
 		func(_ *Context, p *culpritRow) Value { return Moment(p.Since) }),
-	wordsOf("diagnoses", "Patterns in how it uses the ports; none is none of those that are known. Whether connections are idle is not judged.",
+	wordsOf("diagnoses", "Patterns in how it uses the ports; none is none of those that are known.",
 		func(_ *Context, p *culpritRow) []string {
 			found := make([]string, len(p.Diagnoses))
 			for i, d := range p.Diagnoses {

@@ -69,6 +69,8 @@ func factDetail(ev *event.Event) string {
 		return "exited"
 	case ev.Lost != nil:
 		return fmt.Sprintf("%d %s, %s", ev.Lost.Count, ev.Lost.What, ev.Lost.Cause)
+	case ev.Kind == event.KindIdle:
+		return idleText(ev)
 	case ev.Accepted != nil:
 		return fmt.Sprintf("port %d: %d live, %d TIME_WAIT", ev.Accepted.Port, ev.Accepted.Live, ev.Accepted.TimeWait)
 	case ev.Start != nil:
@@ -82,4 +84,15 @@ func orUnknown(word string) string {
 		return "unknown"
 	}
 	return word
+}
+
+// idleText says whether a connection carries data.
+func idleText(ev *event.Event) string {
+	switch {
+	case ev.Lease.ID == (event.LeaseID{}):
+		return "all connections were looked at"
+	case ev.IdleSince == 0:
+		return "carries data again"
+	}
+	return fmt.Sprintf("no data for %d s", (ev.Time-ev.IdleSince)/1e9)
 }

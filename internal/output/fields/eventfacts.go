@@ -80,6 +80,8 @@ var factFields = Object[record]{
 	}),
 	nest("accepted", "How many accepted sockets a listen port has.", acceptedCount,
 		func(r *record) *event.Accepted { return r.Event.Accepted }),
+	one("idle_since", "", "When a connection last carried data, if that is a minute ago or more; null if it has carried some since.", Time,
+		func(_ *Context, r *record) Value { return Moment(r.Event.IdleSince) }),
 	nest("start", "What does not change while the stream lasts.", start,
 		func(r *record) *event.Start { return r.Event.Start }),
 }
