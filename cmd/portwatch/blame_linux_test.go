@@ -28,6 +28,7 @@ import (
 type answer struct {
 	Summary                      string
 	Complete                     bool
+	LostEvents                   int     `json:"lost_events"`
 	UnattributedRatio            float64 `json:"unattributed_ratio"`
 	AttributionCompleteInSeconds float64 `json:"attribution_complete_in_seconds"`
 	Culprits                     []struct {
@@ -97,13 +98,14 @@ type scene struct {
 	ns      *tracertest.NS
 	process *os.Process // the portwatch that watches, while actors act
 	actors  []*tracertest.Actor
+	watched string // how long it watches
 }
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	ns := tracertest.PrivateNetNS(t)
 	ns.SetRange(40000, 40099)
-	return &scene{T: t, ns: ns}
+	return &scene{T: t, ns: ns, watched: watched}
 }
 
 func (s *scene) actor(name string) *tracertest.Actor {
@@ -157,7 +159,7 @@ const watched = "6s"
 // returns its document.
 func (s *scene) ask(schema fields.Schemer, act func(), args ...string) answer {
 	s.Helper()
-	args = append(args, "-o", "json", "--for", watched, "--log-level", "info", "-N", fmt.Sprintf("inode:%d", s.ns.Inode()))
+	args = append(args, "-o", "json", "--for", s.watched, "--log-level", "info", "-N", fmt.Sprintf("inode:%d", s.ns.Inode()))
 	cmd := liveCmd(s.T, args...)
 	var out bytes.Buffer
 	cmd.Stdout = &out

@@ -65,6 +65,7 @@ type eventsView struct {
 	cmd       *cobra.Command
 	flags     *streamFlags
 	filter    *filter
+	lost      bool // something, and no walk has ended since
 	out       io.Writer
 	table     text.Table[aggregate.Record]
 	documents *jsonl.Writer[aggregate.Record]
@@ -100,10 +101,28 @@ func (v *eventsView) shows(r *aggregate.Record) bool {
 	if kind == event.KindTick && v.flags.output.word == "table" {
 		return false
 	}
+	if v.heals(&r.Event) {
+		return true
+	}
 	if v.brief && kind != event.KindFailure && kind != event.KindLost {
 		return false
 	}
 	return v.filter.event(r)
+}
+
+// heals reports whether the event is the beginning or the end of the walk that
+// follows a loss. A loss passes every filter, and so does what is done about it.
+func (v *eventsView) heals(ev *event.Event) bool {
+	switch {
+	case ev.Kind == event.KindLost:
+		v.lost = true
+	case v.lost && ev.Correction == event.CorrectionBegin:
+		return true
+	case v.lost && ev.Correction == event.CorrectionEnd:
+		v.lost = false
+		return true
+	}
+	return false
 }
 
 func (v *eventsView) print(r *aggregate.Record) error {

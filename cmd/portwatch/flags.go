@@ -43,10 +43,19 @@ type watchFlags struct {
 	mode          choice
 	logLevel      choice
 	maxLeases     int
+	ringKiB       int
 	exactTimeWait bool
 	searchTime    bool
 	hostRoot      string
 }
+
+// How large the ring for events may be. A larger one bridges a longer pause of the
+// reader; what does not fit is counted, and found again by a walk.
+const (
+	leastRingKiB   = 64
+	defaultRingKiB = 8 << 10
+	mostRingKiB    = 256 << 10
+)
 
 func newWatchFlags() *watchFlags {
 	return &watchFlags{
@@ -59,6 +68,7 @@ func (w *watchFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&w.mode, "mode", "how to watch the kernel")
 	fs.Var(&w.logLevel, "log-level", "what to log to stderr")
 	fs.IntVar(&w.maxLeases, "max-leases", 1<<18, "leases of live sockets kept at most, and of TIME_WAITs as many")
+	fs.IntVar(&w.ringKiB, "ring-kib", defaultRingKiB, "size of the ring for events, a power of two")
 	fs.BoolVar(&w.exactTimeWait, "exact-time-wait", false, "follow TIME_WAIT by timers, whatever their rate")
 	fs.BoolVar(&w.searchTime, "search-time", false, "measure how long the kernel looks for a port")
 	fs.StringVar(&w.hostRoot, "host-root", "", "where the host's files are, for an agent in a pod")
@@ -69,8 +79,11 @@ func (w *watchFlags) options(cmd *cobra.Command, a *app) (watchOptions, error) {
 	if w.maxLeases < 1 || w.maxLeases > 1<<20 {
 		return watchOptions{}, usagef(cmd, "--max-leases %d: not within 1 to %d", w.maxLeases, 1<<20)
 	}
+	if w.ringKiB < leastRingKiB || w.ringKiB > mostRingKiB || w.ringKiB&(w.ringKiB-1) != 0 {
+		return watchOptions{}, usagef(cmd, "--ring-kib %d: not a power of two within %d to %d", w.ringKiB, leastRingKiB, mostRingKiB)
+	}
 	return watchOptions{
-		Mode: modeOf(w.mode.word), Logger: newLogger(a, w.logLevel.word), MaxLeases: w.maxLeases,
+		Mode: modeOf(w.mode.word), Logger: newLogger(a, w.logLevel.word), MaxLeases: w.maxLeases, RingKiB: w.ringKiB,
 		ExactTimeWait: w.exactTimeWait, SearchTime: w.searchTime, HostRoot: w.hostRoot,
 	}, nil
 }

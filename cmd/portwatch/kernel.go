@@ -43,6 +43,7 @@ type watchOptions struct {
 	Mode          event.Mode // 0 for the best that works
 	Logger        *zap.Logger
 	MaxLeases     int
+	RingKiB       int
 	ExactTimeWait bool
 	SearchTime    bool
 	HostRoot      string

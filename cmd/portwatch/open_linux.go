@@ -68,7 +68,7 @@ func reasonOf(err error) string { return strings.TrimPrefix(err.Error(), "open t
 
 func tracerOptions(o watchOptions) tracer.Options {
 	return tracer.Options{
-		Mode: o.Mode, Logger: o.Logger, MaxLeases: o.MaxLeases,
+		Mode: o.Mode, Logger: o.Logger, MaxLeases: o.MaxLeases, NewsBytes: o.RingKiB << 10,
 		ExactTimeWait: o.ExactTimeWait, HostRoot: o.HostRoot,
 	}
 }
