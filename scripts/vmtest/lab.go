@@ -131,7 +131,7 @@ func (l *lab) boot(ctx context.Context, name, series string, files map[string]st
 	}
 	kernel := filepath.Join(l.fetched[series], "vmlinuz")
 	for {
-		t, err = boot(ctx, kernel, image, l.instructions, func(line []byte) {
+		t, err = boot(ctx, kernel, image, func(line []byte) {
 			if l.verbose {
 				l.say("%s| %s", name, strings.TrimRight(string(line), "\r\n"))
 			}
@@ -173,9 +173,5 @@ func (l *lab) store(name string, t *transcript) error {
 
 // environ tells the tests in machines what to measure, and how to understand it.
 func (l *lab) environ() []string {
-	env := l.peer.environ()
-	if l.instructions {
-		env = append(env, "PORTWATCH_TEST_CLOCK=instructions")
-	}
-	return env
+	return append(l.peer.environ(), "PORTWATCH_TEST_CLOCK=instructions")
 }

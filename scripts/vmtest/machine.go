@@ -45,25 +45,22 @@ type ending struct {
 // storage of BPF (kmalloc_nolock), unless the caches are debugged; older ones
 // do not know the option by this name. The other options save time.
 //
-// A machine whose clock counts instructions runs one each nanosecond, of its own
-// time.
-func qemuArgs(kernel, initramfs, console string, instructions bool) []string {
-	args := []string{
+// Its clock counts executed instructions, one a nanosecond (-icount): how busy the
+// host is changes no time in it, and what takes time there costs instructions.
+func qemuArgs(kernel, initramfs, console string) []string {
+	return []string{
 		"-machine", "pc,accel=tcg", "-cpu", "qemu64,-cx16", "-smp", "1", "-m", "1536",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "file:" + console, "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initramfs,
 		"-append", "console=ttyS0 panic=-1 oops=panic slab_debug=F,kmalloc-* mitigations=off tsc=reliable",
+		"-icount", "shift=0,sleep=off",
 	}
-	if instructions {
-		args = append(args, "-icount", "shift=0,sleep=off")
-	}
-	return args
 }
 
 // boot runs the plan on a kernel. The error is one of this side; what goes
 // wrong on the other is in the transcript.
-func boot(ctx context.Context, kernel string, initramfs []byte, instructions bool, hear func(line []byte)) (*transcript, error) {
+func boot(ctx context.Context, kernel string, initramfs []byte, hear func(line []byte)) (*transcript, error) {
 	dir, err := os.MkdirTemp("", "vmtest-")
 	if err != nil {
 		return nil, err
@@ -75,7 +72,7 @@ func boot(ctx context.Context, kernel string, initramfs []byte, instructions boo
 	}
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", qemuArgs(kernel, image, console, instructions)...)
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", qemuArgs(kernel, image, console)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()

@@ -58,7 +58,6 @@ type settings struct {
 	keep                     string
 	updateVerifier           bool
 	ledger                   bool     // in machines too
-	instructions             bool     // the machines' clock counts them
 	peer                     *peer    // nil if there is none
 	program                  []string // what runs in the place of the tests
 }
@@ -76,7 +75,6 @@ func parseFlags(args []string) (*settings, error) {
 	fs.StringVar(&s.keep, "keep", "", "`directory` for what the machines and their kernels said")
 	fs.BoolVar(&s.ledger, "ledger", false, "prove all of the ledger in the machines, in the last mode, not by random programs alone: some minutes each")
 	fs.BoolVar(&s.updateVerifier, "update-verifier", false, "write "+verifierTable+" anew, of the kernels and modes that run")
-	fs.BoolVar(&s.instructions, "instructions", false, "let the machines' clocks count executed instructions, one a nanosecond: what tests measure as time is instructions")
 	peerName := fs.String("peer", "", "`program` of another tracer, whose cost is compared in the machines, such as tcpstates")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
