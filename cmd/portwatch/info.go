@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/output/fields"
 	"github.com/portwatch/portwatch/internal/output/text"
 	"github.com/portwatch/portwatch/internal/recording"
@@ -20,37 +22,50 @@ const checkFileLong = `Reads every block of a recording and every event in it. E
 well; a tail that was cut off when the writer was killed is well, and said. Exit
 code 5 if something is damaged: where, why, and what is missing.`
 
+// fileFlags are those of verbs that look at a recording as a file.
+type fileFlags struct {
+	utc    bool
+	output choice
+}
+
+func newFileFlags() *fileFlags { return &fileFlags{output: newChoice("table", "json")} }
+
+func (f *fileFlags) register(fs *pflag.FlagSet) {
+	fs.VarP(&f.output, "output", "o", "how to print")
+	fs.BoolVar(&f.utc, "utc", false, "print times in UTC")
+}
+
 func newInfoCommand(a *app) *cobra.Command {
-	utc := false
+	f := newFileFlags()
 	cmd := &cobra.Command{
 		Use: "info FILE", Short: "what is in a recording", Long: infoLong, GroupID: groupRecord, Args: cobra.ArbitraryArgs,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		_, err := describeFile(cmd, a, args, utc, false)
+		_, err := describeFile(cmd, a, args, f, false)
 		return err
 	}
-	cmd.Flags().BoolVar(&utc, "utc", false, "print times in UTC")
+	f.register(cmd.Flags())
 	return cmd
 }
 
 func newCheckCommand(a *app) *cobra.Command {
-	utc := false
+	f := newFileFlags()
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "is a recording whole", Long: checkFileLong, GroupID: groupRecord, Args: cobra.ArbitraryArgs,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := describeFile(cmd, a, args, utc, true)
+		s, err := describeFile(cmd, a, args, f, true)
 		if err == nil && len(s.Damages) > 0 {
 			return exitStatus(exitRecording)
 		}
 		return err
 	}
-	cmd.Flags().BoolVar(&utc, "utc", false, "print times in UTC")
+	f.register(cmd.Flags())
 	return cmd
 }
 
 // describeFile prints what is known of a recording; thorough reads all of it.
-func describeFile(cmd *cobra.Command, a *app, args []string, utc, thorough bool) (*recording.Survey, error) {
+func describeFile(cmd *cobra.Command, a *app, args []string, f *fileFlags, thorough bool) (*recording.Survey, error) {
 	if len(args) != 1 {
 		return nil, usagef(cmd, "want one file: portwatch %s FILE", cmd.Name())
 	}
@@ -65,10 +80,16 @@ func describeFile(cmd *cobra.Command, a *app, args []string, utc, thorough bool)
 		return nil, classifiedError{err, errRecording}
 	}
 	location := time.Local
-	if utc {
+	if f.utc {
 		location = time.UTC
 	}
-	if _, err := a.stdout.Write(text.AppendRecording(nil, recordingReport(args[0], s, location, thorough))); err != nil {
+	report := recordingReport(args[0], s, location, thorough)
+	buf := text.AppendRecording(nil, report)
+	if f.output.word == "json" {
+		c := &fields.Context{Meta: &aggregate.Meta{Clock: clockOf(s)}}
+		buf = append(fields.Recording.AppendJSON(nil, c, report), '\n')
+	}
+	if _, err := a.stdout.Write(buf); err != nil {
 		return nil, fmt.Errorf("write answer: %w", err)
 	}
 	return s, nil
@@ -78,7 +99,7 @@ func recordingReport(name string, s *recording.Survey, location *time.Location, 
 	r := &fields.RecordingReport{
 		File: name, Format: fmt.Sprintf("%d.%d", s.Header.Major, s.Header.Minor), Writer: s.Header.Writer, ID: s.Header.ID,
 		Bytes: uint64(s.Bytes), Blocks: s.Blocks, Events: s.Events, Allocations: s.Allocations, Failures: s.Failures,
-		Took: time.Duration(s.Last - s.First), Closed: s.Closed, Checked: thorough,
+		First: s.First, Last: s.Last, Took: time.Duration(s.Last - s.First), Closed: s.Closed, Checked: thorough,
 	}
 	if s.Start != nil {
 		r.Start = s.Start.Start
@@ -92,7 +113,11 @@ func recordingReport(name string, s *recording.Survey, location *time.Location, 
 		r.Notes = append(r.Notes, n.Text)
 	}
 	for i := range s.Damages {
-		r.Damages = append(r.Damages, damageWords(&s.Damages[i]))
+		d := &s.Damages[i]
+		r.Damages = append(r.Damages, fields.RecordingDamage{
+			Offset: d.Offset, Length: d.Length, Reason: d.Reason, Sentence: damageWords(d),
+			After: d.After, Before: d.Before, Blocks: d.Blocks, Events: d.Events, Known: d.Known,
+		})
 	}
 	return r
 }

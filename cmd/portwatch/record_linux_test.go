@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portwatch/portwatch/internal/output/fields"
+	"github.com/portwatch/portwatch/internal/output/schematest"
 	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
@@ -98,6 +100,17 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 	if !regexp.MustCompile(`(?m)^DAMAGE +at byte \d+: the block's checksum is wrong; \d+ events in 1 blocks are lost, of [0-9.]+s?m?s$`).Match(out) {
 		t.Errorf("check says:\n%s", out)
+	}
+	document, _ := liveCmd(t, "check", file, "-o", "json").Output()
+	schema, err := fields.Recording.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schematest.Validate(schema, document); err != nil {
+		t.Error(err)
+	}
+	if !regexp.MustCompile(`"damages":\[{"offset":\d+,"length":\d+,"reason":"the block's checksum is wrong","after":"2.*","before":"2.*","blocks":1,"events":\d+}\]`).Match(document) {
+		t.Errorf("check says:\n%s", document)
 	}
 	status := liveCmd(t, "status", "-r", file, "-o", "json")
 	out, err = status.Output()

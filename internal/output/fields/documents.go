@@ -4,7 +4,7 @@ import "strings"
 
 // Documents are all documents that portwatch prints, by name.
 func Documents() []Schemer {
-	return []Schemer{Blame, Doctor, Error, Event, Explain, Limits, Range, Run, Self, Status, Top, Verify, Version, Why}
+	return []Schemer{Blame, Doctor, Error, Event, Explain, Limits, Range, Recording, Run, Self, Status, Top, Verify, Version, Why}
 }
 
 // FileName is the name of a document's schema in docs/schema:

@@ -53,7 +53,7 @@ func AppendRecording(dst []byte, r *fields.RecordingReport) []byte {
 		fact("NOTE", "%s", note)
 	}
 	for _, d := range r.Damages {
-		fact("DAMAGE", "%s", d)
+		fact("DAMAGE", "%s", d.Sentence)
 	}
 	if len(r.Damages) == 0 && r.Checked {
 		dst = append(dst, "Every block and every event can be read.\n"...)
