@@ -20,13 +20,14 @@ const (
 	partLost
 	partAccepted
 	partStart
+	partFork
 )
 
 // partsOf is the mask of an event.
 func partsOf(ev *event.Event) (mask uint64) {
 	for i, present := range [...]bool{
 		ev.Lease != event.Lease{}, calls(ev), ev.Failure != nil, ev.Limits != nil, ev.Namespace != nil,
-		ev.Process != nil, ev.Lost != nil, ev.Accepted != nil, ev.Start != nil,
+		ev.Process != nil, ev.Lost != nil, ev.Accepted != nil, ev.Start != nil, ev.Fork != nil,
 	} {
 		if present {
 			mask |= 1 << i
@@ -84,6 +85,9 @@ func appendApart(dst []byte, ev *event.Event) []byte {
 	if mask&partStart != 0 {
 		dst = appendStart(dst, ev.Start)
 	}
+	if mask&partFork != 0 {
+		dst = appendOwnerID(appendOwnerID(dst, &ev.Fork.Parent), &ev.Fork.Child)
+	}
 	return dst
 }
 
@@ -120,6 +124,9 @@ func (c *cursor) apart(ev *event.Event) {
 	}
 	if mask&partStart != 0 {
 		ev.Start = c.start()
+	}
+	if mask&partFork != 0 {
+		ev.Fork = &event.Fork{Parent: c.ownerID(), Child: c.ownerID()}
 	}
 }
 

@@ -40,6 +40,9 @@ func said(ev *event.Event) string {
 	if a := ev.Accepted; a != nil {
 		line += fmt.Sprintf(" %+v", *a)
 	}
+	if f := ev.Fork; f != nil {
+		line += fmt.Sprintf(" %+v", *f)
+	}
 	if l := ev.Limits; l != nil {
 		line += fmt.Sprintf(" %v %v %v %v %v %v %v %v", l.NetNS, l.Range, l.Reserved, l.TWReuse, l.Timestamps, l.MaxTWBuckets, l.FinTimeoutSeconds, l.UnprivilegedStart)
 		for _, v := range []*int{l.TWReuseDelayMillis, l.StepWidth} {

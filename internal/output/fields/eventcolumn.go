@@ -71,6 +71,8 @@ func factDetail(ev *event.Event) string {
 		return fmt.Sprintf("%d %s, %s", ev.Lost.Count, ev.Lost.What, ev.Lost.Cause)
 	case ev.Accepted != nil:
 		return fmt.Sprintf("port %d: %d live, %d TIME_WAIT", ev.Accepted.Port, ev.Accepted.Live, ev.Accepted.TimeWait)
+	case ev.Fork != nil:
+		return fmt.Sprintf("%d made process %d", ev.Fork.Parent.PID, ev.Fork.Child.PID)
 	case ev.Start != nil:
 		return ev.Start.Host + " " + ev.Start.Mode.String()
 	}

@@ -80,6 +80,7 @@ var factFields = Object[record]{
 	}),
 	nest("accepted", "How many accepted sockets a listen port has.", acceptedCount,
 		func(r *record) *event.Accepted { return r.Event.Accepted }),
+	nest("fork", "Which process made which.", fork, func(r *record) *event.Fork { return r.Event.Fork }),
 	nest("start", "What does not change while the stream lasts.", start,
 		func(r *record) *event.Start { return r.Event.Start }),
 }
@@ -91,6 +92,12 @@ var acceptedCount = Object[event.Accepted]{
 	one("live", "sockets", "Full sockets.", Integer, func(_ *Context, a *event.Accepted) Value { return Count(uint64(a.Live)) }),
 	one("time_wait", "sockets", "Mini-sockets of either sub-state.", Integer,
 		func(_ *Context, a *event.Accepted) Value { return Count(uint64(a.TimeWait)) }),
+}
+
+var fork = Object[event.Fork]{
+	one("parent", "", "The process that called the kernel: <pid>@<start>.", String,
+		func(_ *Context, f *event.Fork) Value { return OwnerID(f.Parent) }),
+	one("child", "", "The process that it made, likewise.", String, func(_ *Context, f *event.Fork) Value { return OwnerID(f.Child) }),
 }
 
 var start = Object[event.Start]{
