@@ -23,7 +23,8 @@ static __always_inline void read_task(const struct task_struct *task, struct pw_
  * somebody else's (CLONE_PARENT). A thread is no process, and what the kernel
  * starts by itself is nobody's.
  */
-static __always_inline void on_fork(const struct task_struct *parent, const struct task_struct *child)
+static __always_inline void on_fork(const struct task_struct *parent,
+				    const struct task_struct *child)
 {
 	struct pw_fork_record *r;
 
