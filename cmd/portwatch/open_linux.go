@@ -96,7 +96,10 @@ func classify(err error) error {
 // tracing is the kernel, watched by programs.
 type tracing struct{ *tracer.Tracer }
 
-var _ searcher = tracing{}
+var (
+	_ searcher = tracing{}
+	_ forker   = tracing{}
+)
 
 func (w tracing) cost() cost { return costOf(w.Stats()) }
 
