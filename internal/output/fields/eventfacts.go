@@ -80,9 +80,9 @@ var factFields = Object[record]{
 	}),
 	nest("accepted", "How many accepted sockets a listen port has.", acceptedCount,
 		func(r *record) *event.Accepted { return r.Event.Accepted }),
-	nest("fork", "Which process made which.", fork, func(r *record) *event.Fork { return r.Event.Fork }),
 	nest("start", "What does not change while the stream lasts.", start,
 		func(r *record) *event.Start { return r.Event.Start }),
+	nest("fork", "Which process made which.", fork, func(r *record) *event.Fork { return r.Event.Fork }),
 }
 
 var acceptedCount = Object[event.Accepted]{

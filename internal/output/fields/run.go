@@ -141,7 +141,7 @@ func (a *RunApart) sentences() string {
 	}
 	words := " Its processes are known by their forks: it had no control group of its own (" + a.NoCgroup + ")."
 	if a.ForksLost > 0 {
-		words += fmt.Sprintf(" Forks may be among %s: a part of what it started may be counted as others.", ofThings(int(a.ForksLost), "lost event"))
+		words += fmt.Sprintf(" Lost events (%s) may have been forks: a part of what it started may be counted as others.", grouped(int(a.ForksLost)))
 	}
 	if a.Beyond > 0 {
 		words += fmt.Sprintf(" It started more processes than are remembered: %s, with what they started, are counted as others.", grouped(int(a.Beyond)))
