@@ -18,6 +18,7 @@ enum pw_kind {
 	PW_FAILURE, /* struct pw_failure_record */
 	PW_EXIT, /* struct pw_exit_record */
 	PW_FOUND, /* struct pw_lease_record, written by the walk */
+	PW_FORK, /* struct pw_fork_record */
 	PW_KIND_MAX,
 };
 
@@ -237,6 +238,22 @@ struct pw_exit_record {
 	__u32 tgid;
 	__u8 kind;
 	__u8 pad[3];
+};
+
+/* A process, as it is when it forks or is forked. */
+struct pw_task {
+	__u64 start_time; /* boot clock */
+	__u32 tgid;
+	__u16 exec; /* its execs, modulo 65536 */
+	__u16 pad;
+};
+
+struct pw_fork_record {
+	__u64 time;
+	struct pw_task parent;
+	struct pw_task child;
+	__u8 kind;
+	__u8 pad[7];
 };
 
 /* Accepted sockets of one listen port. */

@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "event.h"
+#include "fork.h"
 #include "functions.h"
 #include "idle.h"
 #include "look.h"
@@ -27,6 +28,7 @@ const struct pw_lease_record *pw_export_lease __attribute__((unused));
 const struct pw_change_record *pw_export_change __attribute__((unused));
 const struct pw_failure_record *pw_export_failure __attribute__((unused));
 const struct pw_exit_record *pw_export_exit __attribute__((unused));
+const struct pw_fork_record *pw_export_fork __attribute__((unused));
 const struct pw_clock *pw_export_clock __attribute__((unused));
 const struct pw_sighting *pw_export_sighting __attribute__((unused));
 const struct pw_check *pw_export_check __attribute__((unused));
@@ -347,6 +349,14 @@ int BPF_PROG(pw_exit, struct task_struct *task)
 	return 0;
 }
 
+/* Attached while somebody wants to know what a command has started. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(pw_fork, struct task_struct *parent, struct task_struct *child)
+{
+	on_fork(parent, child);
+	return 0;
+}
+
 /* The walk. */
 
 SEC("iter/tcp")
@@ -470,5 +480,13 @@ SEC("syscall")
 int pw_check_tw(struct pw_check *check)
 {
 	check_timewait(check);
+	return 0;
+}
+
+/* Asked by the reader: which process it is, in the words of the records. */
+SEC("syscall")
+int pw_self(struct pw_task *self)
+{
+	read_task(bpf_get_current_task_btf(), self);
 	return 0;
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -32,9 +33,9 @@ var comparisons = []struct {
 
 // runFacts are what a condition may ask of a run; false where it is not known.
 var runFacts = map[string]func(*runOutcome) (float64, bool){
-	"failures":        func(o *runOutcome) (float64, bool) { return float64(o.own.Failures), o.told },
-	"attempts":        func(o *runOutcome) (float64, bool) { return float64(o.own.Allocations + o.own.Exhausted), o.told },
-	"allocations":     func(o *runOutcome) (float64, bool) { return float64(o.own.Allocations), o.told },
+	"failures":        func(o *runOutcome) (float64, bool) { return float64(o.own.Failures), o.sure() },
+	"attempts":        func(o *runOutcome) (float64, bool) { return float64(o.own.Allocations + o.own.Exhausted), o.sure() },
+	"allocations":     func(o *runOutcome) (float64, bool) { return float64(o.own.Allocations), o.sure() },
 	"lost_events":     func(o *runOutcome) (float64, bool) { return float64(o.lost), true },
 	"peak_used_ratio": (*runOutcome).peakUsed,
 }
@@ -90,7 +91,7 @@ func (o *runOutcome) judge(conditions []condition) (string, error) {
 	for _, c := range conditions {
 		value, known := runFacts[c.fact](o)
 		if !known {
-			return "", fmt.Errorf("judge --fail-if %s: %s is not known, %s", c.word, c.fact, o.why)
+			return "", fmt.Errorf("judge --fail-if %s: %s is not known, %s", c.word, c.fact, cmp.Or(o.why, o.doubt))
 		}
 		if c.holds(value, c.bound) {
 			return c.word, nil
@@ -98,3 +99,6 @@ func (o *runOutcome) judge(conditions []condition) (string, error) {
 	}
 	return "", nil
 }
+
+// sure reports whether the figures of the command's own are the whole truth.
+func (o *runOutcome) sure() bool { return o.told && o.doubt == "" }

@@ -67,6 +67,13 @@ type searcher interface {
 	MeasureSearch(on bool) error
 }
 
+// forker is a watcher that can tell of every new process.
+type forker interface {
+	// FollowForks is for the goroutine that reads the events. It returns how
+	// they name this process.
+	FollowForks() (event.OwnerID, error)
+}
+
 // cost is what watching has taken so far.
 type cost struct {
 	Events      uint64

@@ -7,11 +7,13 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/portwatch/portwatch/internal/launch"
 )
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], app{
-		stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, kernel: liveKernel(),
+		stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, kernel: liveKernel(), newGroup: launch.NewGroup,
 	}))
 }
 
@@ -20,6 +22,8 @@ type app struct {
 	stdout, stderr io.Writer
 	env            func(string) string
 	kernel         kernel
+	// newGroup makes a control group for a command that is run.
+	newGroup func() (*launch.Group, error)
 }
 
 // endings are the signals that ask portwatch to end. One that it was told to

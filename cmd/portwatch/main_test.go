@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/portwatch/portwatch/internal/launch"
 	"github.com/portwatch/portwatch/internal/tracer/tracertest"
 )
 
@@ -19,6 +21,38 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 // the kernel at hand.
 const liveCommand = "portwatch-live"
 
+// The names under which it is portwatch on the kernel at hand where CMD cannot
+// have a control group: none can be made, or none can be started in.
+const (
+	ungroupedCommand = "portwatch-live-ungrouped"
+	lostGroupCommand = "portwatch-live-lost-group"
+)
+
+func noGroup() (*launch.Group, error) {
+	return nil, errors.New("make control group: no cgroup2 hierarchy is mounted")
+}
+
+// lostGroup is a group that is gone by the time a command is to be started in it.
+func lostGroup() (*launch.Group, error) {
+	g, err := launch.NewGroup()
+	if err != nil {
+		return nil, err
+	}
+	for _, mount := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if err := os.Remove(mount + g.Path); err == nil {
+			return g, nil
+		}
+	}
+	return nil, fmt.Errorf("%s is in no hierarchy that is known", g.Path)
+}
+
+// runApp is portwatch with another kernel, or without control groups.
+func runApp(k kernel, newGroup func() (*launch.Group, error)) int {
+	return run(context.Background(), os.Args[1:], app{
+		stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, kernel: k, newGroup: newGroup,
+	})
+}
+
 // TestMain makes the test binary answer to "portwatch" in scripts, with a
 // scripted kernel in the place of the live one: the variable SCENARIO, which
 // the production binary does not know, names what it tells.
@@ -26,17 +60,18 @@ func TestMain(m *testing.M) {
 	tracertest.Play()
 	hear(os.Interrupt)
 	testscript.Main(m, map[string]func(){
-		liveCommand:  main,
-		eaterCommand: eatPorts,
+		liveCommand:      main,
+		ungroupedCommand: func() { os.Exit(runApp(liveKernel(), noGroup)) },
+		lostGroupCommand: func() { os.Exit(runApp(liveKernel(), lostGroup)) },
+		eaterCommand:     eatPorts,
+		threadCommand:    onThread,
 		"portwatch": func() {
 			k, err := scriptedKernel(os.Getenv("SCENARIO"))
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(exitFailure)
 			}
-			os.Exit(run(context.Background(), os.Args[1:], app{
-				stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, kernel: k,
-			}))
+			os.Exit(runApp(k, noGroup))
 		},
 	})
 }

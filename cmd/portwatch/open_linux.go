@@ -35,7 +35,7 @@ func openLive(ctx context.Context, o watchOptions) (watcher, error) {
 	to.Silent = silentHooks(ctx, o)
 	t, err := tracer.Open(ctx, to)
 	if err == nil {
-		return liveWatcher{t}, nil
+		return tracing{t}, nil
 	}
 	if !o.FallBack || o.Mode != 0 || !isLack(err) {
 		return nil, classify(err)
@@ -54,7 +54,7 @@ func openDiag(ctx context.Context, o tracer.Options) (watcher, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	return liveWatcher{d}, nil
+	return dumping{d}, nil
 }
 
 // isLack reports whether the kernel, or its permission, is what is missing.
@@ -93,16 +93,22 @@ func classify(err error) error {
 	return err
 }
 
-// liveSource is a source of the tracer's that accounts for its cost.
-type liveSource interface {
-	event.Source
-	Stats() tracer.Stats
-}
+// tracing is the kernel, watched by programs.
+type tracing struct{ *tracer.Tracer }
 
-type liveWatcher struct{ liveSource }
+var (
+	_ searcher = tracing{}
+	_ forker   = tracing{}
+)
 
-func (w liveWatcher) cost() cost {
-	s := w.Stats()
+func (w tracing) cost() cost { return costOf(w.Stats()) }
+
+// dumping is the kernel, watched by dumps.
+type dumping struct{ *tracer.Diag }
+
+func (w dumping) cost() cost { return costOf(w.Stats()) }
+
+func costOf(s tracer.Stats) cost {
 	return cost{
 		Events: s.Events, Drift: s.Drift, KernelTime: time.Duration(s.KernelNanos), ProgramRuns: s.ProgramRuns,
 		UserCPU: s.UserCPU, MapBytes: s.MapBytes, Lost: s.Lost,

@@ -19,6 +19,11 @@ import (
 const runLong = `Runs CMD, and says when it has ended who took, kept and was refused local ports
 meanwhile: CMD with everything that it started, and whoever else held them.
 
+CMD and what it starts, daemons too, are told from others by a control group
+(cgroup2) of their own. Where there can be none they are told by their forks, at
+the cost of a record for each new process of the host. If such records are lost,
+the answer says that a part of CMD's own may be counted as others.
+
 CMD runs as the user who called sudo, on this terminal, as if portwatch were not
 there. Signals to portwatch are passed on; in the foreground of a terminal SIGINT
 and SIGQUIT are taken to be typed, which has told CMD already.
@@ -160,7 +165,7 @@ func (v *runView) print(to io.Writer, output string, unwatched error) error {
 		c.Meta = &r.Blame.Meta
 	}
 	if r.Untold == "" {
-		c.Own = v.own
+		c.Own = v.apart.own
 	}
 	var buf []byte
 	switch output {

@@ -44,6 +44,10 @@ type ran struct {
 type runDocument struct {
 	ExitCode     int     `json:"exit_code"`
 	NotToldApart *string `json:"not_told_apart"`
+	ToldApartBy  string  `json:"told_apart_by"`
+	NoCgroup     string  `json:"no_cgroup"`
+	ForksLost    *int    `json:"forks_lost"`
+	Summary      string
 	Own, Others  struct{ Allocations, Attempts, Failures int }
 	Blame        struct{ Culprits, Victims []runParty }
 }
@@ -52,6 +56,7 @@ type runParty struct {
 	Owner     struct{ Comm, Confidence string }
 	OfCommand bool `json:"of_command"`
 	TimeWait  int  `json:"time_wait"`
+	Ports     int
 	Failures  int
 	Diagnoses []string
 }
@@ -59,8 +64,15 @@ type runParty struct {
 // runWith runs the command under portwatch, in the namespace, with a report.
 func runWith(t *testing.T, ns *tracertest.NS, env []string, command ...string) ran {
 	t.Helper()
+	return runAs(t, liveCommand, ns, env, command...)
+}
+
+// runAs is runWith, for a portwatch of another name.
+func runAs(t *testing.T, name string, ns *tracertest.NS, env []string, command ...string) ran {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "report")
 	cmd := liveCmd(t, append([]string{"run", "-o", "json", "--report", file, "--"}, command...)...)
+	cmd.Args[0] = name
 	cmd.Env = append(os.Environ(), env...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs

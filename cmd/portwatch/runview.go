@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -30,8 +31,7 @@ type runView struct {
 	ctx   context.Context // until the command starts
 	ticks int
 
-	group     *launch.Group
-	ungrouped string // why there is none
+	apart apart
 
 	started atomic.Bool
 	failed  error // why the command did not start
@@ -52,8 +52,10 @@ type runOutcome struct {
 	own, others fields.RunTally
 	// told is false where it is not known what was given or refused to the
 	// command; why says the reason.
-	told  bool
-	why   string
+	told bool
+	why  string
+	// doubt says why own may lack a part that others has; "" if it does not.
+	doubt string
 	blame *aggregate.Blame // nil if nothing was watched
 	lost  uint64
 }
@@ -65,10 +67,11 @@ func (v *runView) event(r *aggregate.Record) error {
 		if !v.ready(&r.Event) {
 			return nil
 		}
-		if v.start(); v.failed != nil {
+		if v.start(v.pipeline.source); v.failed != nil {
 			return errEnough
 		}
 	}
+	v.apart.apply(&r.Event)
 	v.count(r)
 	if r.Event.Kind == event.KindTick && v.over(r.Event.Time) {
 		return errEnough
@@ -91,19 +94,23 @@ func (v *runView) ready(ev *event.Event) bool {
 // patientTicks is how many seconds a command waits for the first picture.
 const patientTicks = 3
 
-// start starts the command, in its group if the kernel can do that.
-func (v *runView) start() {
+// start starts the command, in its group if the kernel can do that. Where it has
+// none source, nil if nothing is watched, tells of forks from before it begins.
+func (v *runView) start(source watcher) {
 	v.started.Store(true)
-	v.startedAt = bootNow()
 	c := launch.Command{
-		Argv: v.argv, As: v.as, Group: v.group, Stdin: os.Stdin, Stdout: v.app.stdout, Stderr: v.app.stderr,
+		Argv: v.argv, As: v.as, Stdin: os.Stdin, Stdout: v.app.stdout, Stderr: v.app.stderr,
 	}
-	if v.process, v.failed = launch.Start(c); v.failed != nil && v.group != nil {
-		first := v.failed
-		c.Group = nil
-		if v.process, v.failed = launch.Start(c); v.failed == nil {
-			v.ungrouped = first.Error()
+	if v.apart.grouped() {
+		c.Group = v.apart.group
+		if v.launch(c); v.failed != nil {
+			v.apart.refuse(fmt.Errorf("start in control group: %w", errors.Unwrap(v.failed)))
 		}
+	}
+	if !v.apart.grouped() {
+		c.Group = nil
+		v.apart.follow(source)
+		v.launch(c)
 	}
 	if v.failed != nil {
 		return
@@ -113,6 +120,11 @@ func (v *runView) start() {
 		v.endedAt = bootNow()
 		close(v.ended)
 	}()
+}
+
+func (v *runView) launch(c launch.Command) {
+	v.startedAt = bootNow()
+	v.process, v.failed = launch.Start(c)
 }
 
 // over reports whether a tick proves that everything was told that happened
@@ -129,7 +141,7 @@ func (v *runView) over(tick event.Time) bool {
 // count books what was given or refused as the command's own or not.
 func (v *runView) count(r *aggregate.Record) {
 	t := &v.outcome.others
-	if r.Owned && v.own(&r.Owner) {
+	if r.Owned && v.apart.own(&r.Owner) {
 		t = &v.outcome.own
 	}
 	switch r.Event.Kind {
@@ -152,20 +164,13 @@ func (v *runView) record(file string) (err error) {
 	return err
 }
 
-// own reports whether an owner is the command, or was started by it.
-func (v *runView) own(o *aggregate.OwnerInfo) bool {
-	return v.grouped() && v.group.Holds(o.CgroupID, o.Cgroup)
-}
-
-func (v *runView) grouped() bool { return v.group != nil && v.ungrouped == "" }
-
 // watch runs the command while the kernel is watched, or without if that is not
 // possible and o permits it; the error says why. It returns when the command has
 // ended, and everything before its end has been told.
 func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	var err error
-	if v.group, err = launch.NewGroup(); err != nil {
-		v.ungrouped = err.Error()
+	if v.apart.group, err = v.app.newGroup(); err != nil {
+		v.apart.refuse(err)
 	}
 	p := &pipeline{out: newOutbox(io.Discard), view: v, interval: time.Second}
 	v.pipeline = p
@@ -175,7 +180,7 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	v.ctx = ctx
 	spent, _, err := v.app.observe(v.untilStarted(ctx), o, p)
 	if !v.started.Load() && ctx.Err() == nil && (o.FallBack || err == nil) {
-		v.start()
+		v.start(nil)
 	}
 	if !v.started.Load() && ctx.Err() != nil {
 		err = errors.Join(err, errStopped)
@@ -188,10 +193,7 @@ func (v *runView) watch(ctx context.Context, o watchOptions) error {
 	if v.keeper != nil {
 		err = errors.Join(err, v.keeper.close(v.app.stderr))
 	}
-	if v.group != nil {
-		err = errors.Join(err, v.group.Close())
-	}
-	return errors.Join(v.failed, err)
+	return errors.Join(v.failed, err, v.apart.close())
 }
 
 // errStopped ends a run that was stopped before its command began.
@@ -218,10 +220,9 @@ func (v *runView) conclude(spent *fields.SelfReport) {
 		return
 	case spent.Mode == event.ModeDiag:
 		o.why = "mode diag sees neither what is given nor what is refused"
-	case !v.grouped():
-		o.why = v.ungrouped
 	default:
-		o.told = true
+		o.why = v.apart.why()
+		o.told, o.doubt = o.why == "", v.apart.doubt()
 	}
 	if s := v.pipeline.ledger.Snapshot(v.pipeline.now); s.At != 0 {
 		o.blame = v.pipeline.ledger.Blame(s.At, v.selection())
@@ -235,6 +236,9 @@ func (v *runView) report(unwatched error) fields.RunReport {
 	r := fields.RunReport{
 		Argv: v.argv, ExitCode: v.code, Took: time.Duration(v.endedAt - v.startedAt),
 		Own: o.own, Others: o.others, Untold: o.why, Blame: o.blame,
+	}
+	if o.told {
+		r.Apart = v.apart.report()
 	}
 	if unwatched != nil {
 		r.Untold = unwatched.Error()
@@ -250,9 +254,9 @@ func (v *runView) selection() aggregate.Selection {
 	}
 	return aggregate.Selection{
 		Pool: func(p *aggregate.Pool) bool {
-			return slices.ContainsFunc(p.Owners, func(o aggregate.PoolOwner) bool { return v.own(o.Owner) })
+			return slices.ContainsFunc(p.Owners, func(o aggregate.PoolOwner) bool { return v.apart.own(o.Owner) })
 		},
-		Failure: func(f *aggregate.Failure) bool { return v.own(f.Owner) || f.Sight.HeldBy(v.own) },
+		Failure: func(f *aggregate.Failure) bool { return v.apart.own(f.Owner) || f.Sight.HeldBy(v.apart.own) },
 	}
 }
 

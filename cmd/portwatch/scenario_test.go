@@ -24,6 +24,11 @@ func scriptedEvents(name string) (kernel, error) {
 	switch name {
 	case "outage":
 		return tellingKernel(outage()), nil
+	case "forks":
+		return forkingKernel(forks()), nil
+	case "lost-forks":
+		lost := event.Event{Kind: event.KindLost, Time: at(2), Lost: &event.Lost{What: "fork", Cause: event.LostRing, CPU: -1, Count: 2}}
+		return forkingKernel(append(forks(), lost)), nil
 	case "quiet":
 		return tellingKernel([]event.Event{startEvent(), {Kind: event.KindTick, Time: at(1)}}), nil
 	case "agrees":

@@ -132,6 +132,7 @@ type Event struct {
 	Process    *Process   // KindOwner
 	Lost       *Lost      // KindLost
 	Accepted   *Accepted  // KindAccepted
+	Fork       *Fork      // KindFork
 	Start      *Start     // KindStart
 }
 
@@ -232,6 +233,13 @@ type Accepted struct {
 	Port     uint16
 	Live     int // full sockets
 	TimeWait int // mini-sockets of either sub-state
+}
+
+// Fork tells that a process made another, before whatever else is told of the
+// child. Parent is the process that called the kernel, whoever is told to wait
+// for the child. Threads are not told of, nor what the kernel starts by itself.
+type Fork struct {
+	Parent, Child OwnerID
 }
 
 // Start opens every stream and carries what does not change while it lasts.

@@ -21,6 +21,7 @@ const (
 	KindCorrection                 // the stream was wrong; this is what holds
 	KindTick                       // what happened up to here has been told; once a second
 	KindAccepted                   // how many accepted sockets a listen port has
+	KindFork                       // a process made another; told on demand only
 	KindIdle                       // a connection carries no data, or does again
 )
 
@@ -28,6 +29,7 @@ var kindWords = [...]string{
 	KindStart: "start", KindAllocate: "allocate", KindState: "state", KindTimeWait: "time_wait",
 	KindRelease: "release", KindFailure: "failure", KindLimits: "limits", KindNetNS: "netns",
 	KindOwner: "owner", KindLost: "lost", KindCorrection: "correction", KindTick: "tick", KindAccepted: "accepted",
+	KindFork: "fork",
 	KindIdle: "idle",
 }
 

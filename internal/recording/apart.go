@@ -20,6 +20,7 @@ const (
 	partLost
 	partAccepted
 	partStart
+	partFork
 	partIdle
 )
 
@@ -27,7 +28,7 @@ const (
 func partsOf(ev *event.Event) (mask uint64) {
 	for i, present := range [...]bool{
 		ev.Lease != event.Lease{}, calls(ev), ev.Failure != nil, ev.Limits != nil, ev.Namespace != nil,
-		ev.Process != nil, ev.Lost != nil, ev.Accepted != nil, ev.Start != nil,
+		ev.Process != nil, ev.Lost != nil, ev.Accepted != nil, ev.Start != nil, ev.Fork != nil,
 		ev.IdleSince != 0,
 	} {
 		if present {
@@ -86,6 +87,9 @@ func appendApart(dst []byte, ev *event.Event) []byte {
 	if mask&partStart != 0 {
 		dst = appendStart(dst, ev.Start)
 	}
+	if mask&partFork != 0 {
+		dst = appendOwnerID(appendOwnerID(dst, &ev.Fork.Parent), &ev.Fork.Child)
+	}
 	if mask&partIdle != 0 {
 		dst = binary.AppendUvarint(dst, uint64(ev.IdleSince))
 	}
@@ -125,6 +129,9 @@ func (c *cursor) apart(ev *event.Event) {
 	}
 	if mask&partStart != 0 {
 		ev.Start = c.start()
+	}
+	if mask&partFork != 0 {
+		ev.Fork = &event.Fork{Parent: c.ownerID(), Child: c.ownerID()}
 	}
 	if mask&partIdle != 0 {
 		ev.IdleSince = c.time()

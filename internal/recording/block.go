@@ -13,7 +13,7 @@ import (
 // adds sections, types of blocks, kinds of events and keys of the header.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 const (

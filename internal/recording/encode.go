@@ -114,7 +114,7 @@ func (e *encoder) note(ev *event.Event) {
 // carriesLease reports whether the event is one of a lease and nothing else.
 func carriesLease(ev *event.Event) bool {
 	return ev.Lease.ID != event.LeaseID{} && ev.Failure == nil && ev.Limits == nil && ev.Namespace == nil &&
-		ev.Process == nil && ev.Lost == nil && ev.Accepted == nil && ev.Start == nil && ev.IdleSince == 0
+		ev.Process == nil && ev.Lost == nil && ev.Accepted == nil && ev.Start == nil && ev.Fork == nil && ev.IdleSince == 0
 }
 
 func (e *encoder) addLease(ev *event.Event, s *shape) {

@@ -11,12 +11,11 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
-var makeGolden = flag.Bool("make-golden", false, "take what testdata/version-1.0.pwr says today as what it said for ever")
+var makeGolden = flag.Bool("make-golden", false, "take what testdata/version-*.pwr say today as what they said for ever")
 
-const (
-	golden     = "testdata/version-1.0.pwr"
-	goldenHash = "testdata/version-1.0.sha256"
-)
+// golden is the recording of a minor version, and goldenHash what it says.
+func golden(minor int) string     { return fmt.Sprintf("testdata/version-1.%d.pwr", minor) }
+func goldenHash(minor int) string { return fmt.Sprintf("testdata/version-1.%d.sha256", minor) }
 
 // said is an event in words that do not depend on how it is kept.
 func said(ev *event.Event) string {
@@ -40,6 +39,9 @@ func said(ev *event.Event) string {
 	if a := ev.Accepted; a != nil {
 		line += fmt.Sprintf(" %+v", *a)
 	}
+	if f := ev.Fork; f != nil {
+		line += fmt.Sprintf(" %+v", *f)
+	}
 	if l := ev.Limits; l != nil {
 		line += fmt.Sprintf(" %v %v %v %v %v %v %v %v", l.NetNS, l.Range, l.Reserved, l.TWReuse, l.Timestamps, l.MaxTWBuckets, l.FinTimeoutSeconds, l.UnprivilegedStart)
 		for _, v := range []*int{l.TWReuseDelayMillis, l.StepWidth} {
@@ -51,39 +53,51 @@ func said(ev *event.Event) string {
 	return line
 }
 
-// What version 1.0 has recorded is read for ever. The file was made of the
-// kernel's own events, by portwatch record.
-func TestGoldenRecording(t *testing.T) {
-	r, err := Open(golden)
+// What any version has recorded is read for ever. The files were made of the
+// kernel's own events, by portwatch record and by portwatch run (without the
+// sockets that the host had before).
+func TestGoldenRecordings(t *testing.T) {
+	first := []event.Kind{
+		event.KindStart, event.KindAllocate, event.KindState, event.KindTimeWait, event.KindRelease, event.KindFailure,
+		event.KindLimits, event.KindNetNS, event.KindOwner, event.KindCorrection, event.KindTick, event.KindAccepted,
+	}
+	minors := [][]event.Kind{first, append(first, event.KindFork)}
+	if Minor != len(minors)-1 {
+		t.Errorf("format 1.%d has no recording here", Minor)
+	}
+	for minor, kinds := range minors {
+		t.Run(fmt.Sprintf("1.%d", minor), func(t *testing.T) { checkGolden(t, minor, kinds) })
+	}
+}
+
+func checkGolden(t *testing.T, minor int, kinds []event.Kind) {
+	r, err := Open(golden(minor))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	hash := sha256.New()
 	all := drain(t, r)
-	kinds := map[event.Kind]int{}
+	told := map[event.Kind]int{}
 	for i := range all {
 		fmt.Fprintln(hash, said(&all[i]))
-		kinds[all[i].Kind]++
+		told[all[i].Kind]++
 	}
-	if len(r.Damages()) > 0 || r.Header().Major != 1 || r.Header().Minor != 0 {
+	if len(r.Damages()) > 0 || r.Header().Major != 1 || r.Header().Minor != minor {
 		t.Errorf("damages %v, header %+v", r.Damages(), r.Header())
 	}
-	for _, k := range []event.Kind{
-		event.KindStart, event.KindAllocate, event.KindState, event.KindTimeWait, event.KindRelease, event.KindFailure,
-		event.KindLimits, event.KindNetNS, event.KindOwner, event.KindCorrection, event.KindTick, event.KindAccepted,
-	} {
-		if kinds[k] == 0 {
+	for _, k := range kinds {
+		if told[k] == 0 {
 			t.Errorf("the recording has no event of kind %s", k)
 		}
 	}
 	got := hex.EncodeToString(hash.Sum(nil)) + "\n"
 	if *makeGolden {
-		if err := os.WriteFile(goldenHash, []byte(got), 0o600); err != nil {
+		if err := os.WriteFile(goldenHash(minor), []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(goldenHash)
+	want, err := os.ReadFile(goldenHash(minor))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,6 +122,18 @@ func (c *cursor) owner() event.Owner {
 	}
 }
 
+func appendOwnerID(dst []byte, id *event.OwnerID) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(id.Kind)), uint64(id.PID))
+	dst = binary.AppendUvarint(dst, uint64(id.StartTime))
+	return binary.AppendUvarint(binary.LittleEndian.AppendUint16(dst, id.Exec), id.Cgroup)
+}
+
+func (c *cursor) ownerID() event.OwnerID {
+	return event.OwnerID{
+		Kind: event.OwnerKind(c.byte()), PID: c.u32varint(), StartTime: c.time(), Exec: c.u16(), Cgroup: c.uvarint(),
+	}
+}
+
 func appendThread(dst []byte, t *event.Thread) []byte {
 	return append(binary.AppendUvarint(dst, uint64(t.TID)), t.Comm[:]...)
 }

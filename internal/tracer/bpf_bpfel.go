@@ -166,6 +166,15 @@ const (
 	bpfPwFlagPW_OVERFLOW   bpfPwFlag = 64
 )
 
+type bpfPwForkRecord struct {
+	_      structs.HostLayout
+	Time   uint64
+	Parent bpfPwTask
+	Child  bpfPwTask
+	Kind   uint8
+	Pad    [7]uint8
+}
+
 type bpfPwIdle struct {
 	_       structs.HostLayout
 	Cookie  uint64
@@ -183,7 +192,8 @@ const (
 	bpfPwKindPW_FAILURE   bpfPwKind = 5
 	bpfPwKindPW_EXIT      bpfPwKind = 6
 	bpfPwKindPW_FOUND     bpfPwKind = 7
-	bpfPwKindPW_KIND_MAX  bpfPwKind = 8
+	bpfPwKindPW_FORK      bpfPwKind = 8
+	bpfPwKindPW_KIND_MAX  bpfPwKind = 9
 )
 
 type bpfPwLease struct {
@@ -273,6 +283,14 @@ type bpfPwSighting struct {
 	Pad           [2]uint8
 }
 
+type bpfPwTask struct {
+	_         structs.HostLayout
+	StartTime uint64
+	Tgid      uint32
+	Exec      uint16
+	Pad       uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -306,6 +324,7 @@ const (
 	bpfProgPwDgramConnect       = "pw_dgram_connect"
 	bpfProgPwDgramConnectX      = "pw_dgram_connect_x"
 	bpfProgPwExit               = "pw_exit"
+	bpfProgPwFork               = "pw_fork"
 	bpfProgPwGetPort            = "pw_get_port"
 	bpfProgPwHashConnect4       = "pw_hash_connect4"
 	bpfProgPwHashConnect6       = "pw_hash_connect6"
@@ -318,6 +337,7 @@ const (
 	bpfProgPwPostBind6          = "pw_post_bind6"
 	bpfProgPwReadClock          = "pw_read_clock"
 	bpfProgPwRetransmit         = "pw_retransmit"
+	bpfProgPwSelf               = "pw_self"
 	bpfProgPwSendX              = "pw_send_x"
 	bpfProgPwSendmsg4           = "pw_sendmsg4"
 	bpfProgPwSendmsg6           = "pw_sendmsg6"
@@ -347,6 +367,7 @@ const (
 	bpfVarPwExportExit          = "pw_export_exit"
 	bpfVarPwExportFailure       = "pw_export_failure"
 	bpfVarPwExportFlag          = "pw_export_flag"
+	bpfVarPwExportFork          = "pw_export_fork"
 	bpfVarPwExportIdle          = "pw_export_idle"
 	bpfVarPwExportKind          = "pw_export_kind"
 	bpfVarPwExportLease         = "pw_export_lease"
@@ -423,6 +444,7 @@ type bpfProgramSpecs struct {
 	PwDgramConnect       *ebpf.ProgramSpec `ebpf:"pw_dgram_connect"`
 	PwDgramConnectX      *ebpf.ProgramSpec `ebpf:"pw_dgram_connect_x"`
 	PwExit               *ebpf.ProgramSpec `ebpf:"pw_exit"`
+	PwFork               *ebpf.ProgramSpec `ebpf:"pw_fork"`
 	PwGetPort            *ebpf.ProgramSpec `ebpf:"pw_get_port"`
 	PwHashConnect4       *ebpf.ProgramSpec `ebpf:"pw_hash_connect4"`
 	PwHashConnect6       *ebpf.ProgramSpec `ebpf:"pw_hash_connect6"`
@@ -435,6 +457,7 @@ type bpfProgramSpecs struct {
 	PwPostBind6          *ebpf.ProgramSpec `ebpf:"pw_post_bind6"`
 	PwReadClock          *ebpf.ProgramSpec `ebpf:"pw_read_clock"`
 	PwRetransmit         *ebpf.ProgramSpec `ebpf:"pw_retransmit"`
+	PwSelf               *ebpf.ProgramSpec `ebpf:"pw_self"`
 	PwSendX              *ebpf.ProgramSpec `ebpf:"pw_send_x"`
 	PwSendmsg4           *ebpf.ProgramSpec `ebpf:"pw_sendmsg4"`
 	PwSendmsg6           *ebpf.ProgramSpec `ebpf:"pw_sendmsg6"`
@@ -490,6 +513,7 @@ type bpfVariableSpecs struct {
 	PwExportExit     *ebpf.VariableSpec `ebpf:"pw_export_exit"`
 	PwExportFailure  *ebpf.VariableSpec `ebpf:"pw_export_failure"`
 	PwExportFlag     *ebpf.VariableSpec `ebpf:"pw_export_flag"`
+	PwExportFork     *ebpf.VariableSpec `ebpf:"pw_export_fork"`
 	PwExportIdle     *ebpf.VariableSpec `ebpf:"pw_export_idle"`
 	PwExportKind     *ebpf.VariableSpec `ebpf:"pw_export_kind"`
 	PwExportLease    *ebpf.VariableSpec `ebpf:"pw_export_lease"`
@@ -577,6 +601,7 @@ type bpfVariables struct {
 	PwExportExit     *ebpf.Variable `ebpf:"pw_export_exit"`
 	PwExportFailure  *ebpf.Variable `ebpf:"pw_export_failure"`
 	PwExportFlag     *ebpf.Variable `ebpf:"pw_export_flag"`
+	PwExportFork     *ebpf.Variable `ebpf:"pw_export_fork"`
 	PwExportIdle     *ebpf.Variable `ebpf:"pw_export_idle"`
 	PwExportKind     *ebpf.Variable `ebpf:"pw_export_kind"`
 	PwExportLease    *ebpf.Variable `ebpf:"pw_export_lease"`
@@ -615,6 +640,7 @@ type bpfPrograms struct {
 	PwDgramConnect       *ebpf.Program `ebpf:"pw_dgram_connect"`
 	PwDgramConnectX      *ebpf.Program `ebpf:"pw_dgram_connect_x"`
 	PwExit               *ebpf.Program `ebpf:"pw_exit"`
+	PwFork               *ebpf.Program `ebpf:"pw_fork"`
 	PwGetPort            *ebpf.Program `ebpf:"pw_get_port"`
 	PwHashConnect4       *ebpf.Program `ebpf:"pw_hash_connect4"`
 	PwHashConnect6       *ebpf.Program `ebpf:"pw_hash_connect6"`
@@ -627,6 +653,7 @@ type bpfPrograms struct {
 	PwPostBind6          *ebpf.Program `ebpf:"pw_post_bind6"`
 	PwReadClock          *ebpf.Program `ebpf:"pw_read_clock"`
 	PwRetransmit         *ebpf.Program `ebpf:"pw_retransmit"`
+	PwSelf               *ebpf.Program `ebpf:"pw_self"`
 	PwSendX              *ebpf.Program `ebpf:"pw_send_x"`
 	PwSendmsg4           *ebpf.Program `ebpf:"pw_sendmsg4"`
 	PwSendmsg6           *ebpf.Program `ebpf:"pw_sendmsg6"`
@@ -666,6 +693,7 @@ func (p *bpfPrograms) Close() error {
 		p.PwDgramConnect,
 		p.PwDgramConnectX,
 		p.PwExit,
+		p.PwFork,
 		p.PwGetPort,
 		p.PwHashConnect4,
 		p.PwHashConnect6,
@@ -678,6 +706,7 @@ func (p *bpfPrograms) Close() error {
 		p.PwPostBind6,
 		p.PwReadClock,
 		p.PwRetransmit,
+		p.PwSelf,
 		p.PwSendX,
 		p.PwSendmsg4,
 		p.PwSendmsg6,

@@ -46,6 +46,9 @@ func (d *decoder) decode(raw []byte, ev *event.Event) error {
 	case int(unsafe.Sizeof(bpfPwExitRecord{})):
 		r, _ := copyRecord[bpfPwExitRecord](raw)
 		return decodeExit(&r, ev)
+	case int(unsafe.Sizeof(bpfPwForkRecord{})):
+		r, _ := copyRecord[bpfPwForkRecord](raw)
+		return decodeFork(&r, ev)
 	}
 	return errRecord
 }
@@ -150,4 +153,18 @@ func decodeExit(r *bpfPwExitRecord, ev *event.Event) error {
 		Exited: true,
 	}
 	return nil
+}
+
+func decodeFork(r *bpfPwForkRecord, ev *event.Event) error {
+	if bpfPwKind(r.Kind) != bpfPwKindPW_FORK {
+		return errRecord
+	}
+	ev.Kind = event.KindFork
+	ev.Time = event.Time(r.Time)
+	ev.Fork = &event.Fork{Parent: toProcess(&r.Parent), Child: toProcess(&r.Child)}
+	return nil
+}
+
+func toProcess(t *bpfPwTask) event.OwnerID {
+	return event.OwnerID{Kind: event.OwnerProcess, PID: t.Tgid, StartTime: event.Time(t.StartTime), Exec: t.Exec}
 }

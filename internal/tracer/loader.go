@@ -130,7 +130,9 @@ func timeWaitHandler() uint64 {
 // one by one. It gives up at the first refusal; load then finds out which it was.
 func (p *probes) loadAll(o Options) {
 	all := p.spec.Copy()
-	delete(all.Programs, searchHook.program)
+	for _, program := range onDemand {
+		delete(all.Programs, program)
+	}
 	for _, program := range lookPrograms {
 		delete(all.Programs, program)
 	}
@@ -230,6 +232,10 @@ func (p *probes) attachAll(o Options, support *Support) error {
 			Reason: "attached while more than 45 % of a range is in use, or with --search-time",
 		})
 	}
+	support.report(HookReport{
+		Hook: forkHook.place(), State: HookOff, Lacks: forkHook.lacks,
+		Reason: "attached by run where CMD cannot have a control group of its own",
+	})
 	if p.attached["pw_connect_x"] || p.attached["pw_stream_connect"] || p.attached["pw_stream_connect_outer"] {
 		return p.set("pw_has_exit", uint32(1))
 	}

@@ -89,6 +89,8 @@ func ringKind(k bpfPwKind) event.Kind {
 		return event.KindFailure
 	case bpfPwKindPW_EXIT:
 		return event.KindOwner
+	case bpfPwKindPW_FORK:
+		return event.KindFork
 	}
 	return leaseKinds[k]
 }
@@ -126,11 +128,20 @@ func (l *losses) readNested() ([]event.Lost, error) {
 			missed -= min(rescued, missed)
 		}
 		if missed > l.nested[name] {
-			lost = append(lost, event.Lost{What: name, CPU: -1, Cause: event.LostNested, Count: missed - l.nested[name]})
+			lost = append(lost, event.Lost{What: skipped(name), CPU: -1, Cause: event.LostNested, Count: missed - l.nested[name]})
 			l.nested[name] = missed
 		}
 	}
 	return lost, nil
+}
+
+// skipped is what is lost where a program did not run: a fork is one by whatever
+// way it is lost, and of most others only the program is known.
+func skipped(program string) string {
+	if program == forkHook.program {
+		return event.KindFork.String()
+	}
+	return program
 }
 
 // sum adds up a counter over all CPUs.
@@ -147,10 +158,11 @@ func (l *losses) sum(counter bpfPwDrop) (uint64, error) {
 }
 
 // heals reports whether a loss makes the picture incomplete until the next
-// walk: a fold loses addresses of refusals only, an alarm only an example.
+// walk: a fold loses addresses of refusals only, an alarm only an example, and no
+// walk finds out who has forked.
 func heals(l event.Lost) bool {
 	switch l.What {
-	case "failure_address", event.KindFailure.String(), event.KindOwner.String():
+	case "failure_address", event.KindFailure.String(), event.KindOwner.String(), event.KindFork.String():
 		return false
 	}
 	return true

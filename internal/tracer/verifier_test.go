@@ -9,6 +9,9 @@ import (
 // for each program; scripts/vmtest compares that with docs/verifier.md.
 func TestVerifierBudget(t *testing.T) {
 	s := setStage(t)
+	if _, err := s.tracer.FollowForks(); err != nil {
+		t.Fatal(err)
+	}
 	progs := s.tracer.probes.progs
 	names := make([]string, 0, len(progs))
 	for name := range progs {

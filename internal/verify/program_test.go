@@ -453,7 +453,9 @@ func (p *program) checkBound() {
 	for _, r := range p.rooms {
 		for _, el := range r.leases(func(el *event.Lease) bool { return el.State == event.StateBound }) {
 			if !bound[el.ID.Cookie] {
-				p.Errorf("seed %d: %v (cookie %d) is bound by a socket that is no more", p.seed, el.Local, el.ID.Cookie)
+				p.Errorf("seed %d: %v (cookie %d) is bound by a socket that is no more; losses %+v",
+					p.seed, el.Local, el.ID.Cookie, r.ledger.Snapshot(0).Losses)
+				p.blame(el.NetNS, el.ID.Cookie)
 			}
 		}
 	}

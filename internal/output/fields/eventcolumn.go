@@ -47,6 +47,8 @@ func detail(ev *event.Event) string {
 		return orUnknown(ev.Cause.String())
 	case event.KindCorrection:
 		return ev.Correction.String()
+	case event.KindIdle:
+		return idleText(ev)
 	}
 	return factDetail(ev)
 }
@@ -69,10 +71,10 @@ func factDetail(ev *event.Event) string {
 		return "exited"
 	case ev.Lost != nil:
 		return fmt.Sprintf("%d %s, %s", ev.Lost.Count, ev.Lost.What, ev.Lost.Cause)
-	case ev.Kind == event.KindIdle:
-		return idleText(ev)
 	case ev.Accepted != nil:
 		return fmt.Sprintf("port %d: %d live, %d TIME_WAIT", ev.Accepted.Port, ev.Accepted.Live, ev.Accepted.TimeWait)
+	case ev.Fork != nil:
+		return fmt.Sprintf("%d made process %d", ev.Fork.Parent.PID, ev.Fork.Child.PID)
 	case ev.Start != nil:
 		return ev.Start.Host + " " + ev.Start.Mode.String()
 	}

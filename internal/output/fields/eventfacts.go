@@ -84,6 +84,7 @@ var factFields = Object[record]{
 		func(_ *Context, r *record) Value { return Moment(r.Event.IdleSince) }),
 	nest("start", "What does not change while the stream lasts.", start,
 		func(r *record) *event.Start { return r.Event.Start }),
+	nest("fork", "Which process made which.", fork, func(r *record) *event.Fork { return r.Event.Fork }),
 }
 
 var acceptedCount = Object[event.Accepted]{
@@ -93,6 +94,12 @@ var acceptedCount = Object[event.Accepted]{
 	one("live", "sockets", "Full sockets.", Integer, func(_ *Context, a *event.Accepted) Value { return Count(uint64(a.Live)) }),
 	one("time_wait", "sockets", "Mini-sockets of either sub-state.", Integer,
 		func(_ *Context, a *event.Accepted) Value { return Count(uint64(a.TimeWait)) }),
+}
+
+var fork = Object[event.Fork]{
+	one("parent", "", "The process that called the kernel: <pid>@<start>.", String,
+		func(_ *Context, f *event.Fork) Value { return OwnerID(f.Parent) }),
+	one("child", "", "The process that it made, likewise.", String, func(_ *Context, f *event.Fork) Value { return OwnerID(f.Child) }),
 }
 
 var start = Object[event.Start]{

@@ -2,7 +2,7 @@ package fields
 
 // The closed lists of words, as internal/event spells them; a test compares.
 const (
-	kindWords       = "start allocate state time_wait release failure limits netns owner lost correction tick accepted idle"
+	kindWords       = "start allocate state time_wait release failure limits netns owner lost correction tick accepted fork idle"
 	stateWords      = "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING NEW_SYN_RECV BOUND UNCONNECTED CONNECTED"
 	substateWords   = "fin_wait2 time_wait"
 	originWords     = "connect bind bind0 listen autobind accept unknown"

@@ -81,6 +81,7 @@ var orders = map[string]func(p *player, fd int, r *request) error{
 	"state":      func(p *player, fd int, _ *request) error { return p.state(fd) },
 	"dup":        func(p *player, fd int, _ *request) error { return p.dup(fd) },
 	"fork":       func(p *player, _ int, r *request) error { return p.fork(r.Name, r.Addr) },
+	"forkmany":   func(_ *player, _ int, r *request) error { return forkMany(r.Count) },
 	"accept":     func(p *player, fd int, _ *request) error { return p.accept(fd) },
 	"sendto": func(_ *player, fd int, r *request) error {
 		return unix.Sendto(fd, []byte{1}, 0, sockaddr(r.Addr))
@@ -115,6 +116,7 @@ var orders = map[string]func(p *player, fd int, r *request) error{
 		go serve(fd)
 		return nil
 	},
+	"forkconnect": func(p *player, fd int, r *request) error { return p.forkConnect(fd, r) },
 	"threadconnect": func(_ *player, fd int, r *request) error {
 		return onThread(r.Name, func() error { return unix.Connect(fd, sockaddr(r.Addr)) })
 	},
