@@ -24,6 +24,8 @@ func scriptedEvents(name string) (kernel, error) {
 	switch name {
 	case "outage":
 		return tellingKernel(outage()), nil
+	case "services":
+		return tellingKernel(services()), nil
 	case "quiet":
 		return tellingKernel([]event.Event{startEvent(), {Kind: event.KindTick, Time: at(1)}}), nil
 	case "agrees":

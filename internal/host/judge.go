@@ -160,6 +160,8 @@ func happens(c *Claim) string {
 	switch c.Kind {
 	case KindListening, KindBound:
 		return "nothing while it is held; after a restart bind() may meet a connection: EADDRINUSE"
+	case KindRecorded:
+		return "when it is bound again, bind() may meet a connection: EADDRINUSE"
 	case KindPublished:
 		return "at the next start the port may be taken; where packets are rewritten, a connection from it loses its answers"
 	case KindKubernetes:

@@ -3,6 +3,8 @@ package host
 import (
 	"fmt"
 	"math"
+	"strings"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
 )
@@ -67,12 +69,27 @@ type RangeReport struct {
 	Unseen []string
 	// Registry says which registry Check.Registered comes from.
 	Registry string
+	// Recording was searched for ports that were bound; nil if none was.
+	Recording *Recording
+}
+
+// Recording is what of a recording counts in a judgement.
+type Recording struct {
+	File, Host string // Host is "" if it does not say where it was made
+	// From and To are its extent; zero if it does not know wall time.
+	From, To time.Time
+	// Ports are those that a program bound in the namespace that is judged; nil
+	// if nothing is told of that.
+	Ports *int
 }
 
 // Summary is the answer in one sentence.
 func (r *RangeReport) Summary() string {
 	if c := r.Check; c != nil {
-		return c.summary()
+		if r.Recording != nil {
+			return c.summary("held or claimed here, or was bound in the recording")
+		}
+		return c.summary("held or claimed here")
 	}
 	if r.Need != nil {
 		return r.Need.summary()
@@ -85,18 +102,36 @@ func (r *RangeReport) Summary() string {
 		n.Name, n.Ports(), n.Limits.Range, Sustained(n.Ports()))
 }
 
-func (c *Check) summary() string {
+// summary is the verdict in one sentence; sought says what was looked for.
+func (c *Check) summary(sought string) string {
 	switch {
 	case c.Verdict == Unsafe:
-		ports := &PortSet{}
-		for i := range c.Exposes {
-			ports.Add(c.Exposes[i].Ports)
-		}
-		return fmt.Sprintf("Unsafe: %s would newly expose %s, held or claimed on this host.", c.Range, shorten(ports.String()))
+		return c.unsafe()
 	case c.Verdict == Reservations && len(c.Reasons) == 1:
-		return fmt.Sprintf("%s exposes nothing that is held or claimed here, with one reservation: %s.", c.Range, c.Reasons[0])
+		return fmt.Sprintf("%s exposes nothing that is %s, with one reservation: %s.", c.Range, sought, c.Reasons[0])
 	case c.Verdict == Reservations:
-		return fmt.Sprintf("%s exposes nothing that is held or claimed here, with %d reservations.", c.Range, len(c.Reasons))
+		return fmt.Sprintf("%s exposes nothing that is %s, with %d reservations.", c.Range, sought, len(c.Reasons))
 	}
-	return fmt.Sprintf("Safe as far as this host can tell: %s newly exposes nothing that is held or claimed here.", c.Range)
+	return fmt.Sprintf("Safe as far as this host can tell: %s newly exposes nothing that is %s.", c.Range, sought)
+}
+
+// unsafe says which ports speak against the range: those of this host, and those
+// that only the recording shows.
+func (c *Check) unsafe() string {
+	here, past := &PortSet{}, &PortSet{}
+	for i := range c.Exposes {
+		if c.Exposes[i].Kind == KindRecorded {
+			past.Add(c.Exposes[i].Ports)
+		} else {
+			here.Add(c.Exposes[i].Ports)
+		}
+	}
+	var parts []string
+	if here.Count() > 0 {
+		parts = append(parts, shorten(here.String())+", held or claimed on this host")
+	}
+	if past = past.Without(here); past.Count() > 0 {
+		parts = append(parts, shorten(past.String())+", bound in the recording")
+	}
+	return fmt.Sprintf("Unsafe: %s would newly expose %s.", c.Range, strings.Join(parts, "; and "))
 }

@@ -30,14 +30,32 @@ func ClaimColumns() []Column[host.Claim] {
 	}
 }
 
-// ExposureColumns are the table of what a range would newly expose.
-func ExposureColumns() []Column[host.Exposure] {
-	return []Column[host.Exposure]{
+// ExposureColumns are the table of what a range would newly expose. recorded
+// says whether a recording was searched.
+func ExposureColumns(recorded bool) []Column[host.Exposure] {
+	all := []Column[host.Exposure]{
 		{Header: "PORTS", Value: func(_ *Context, e *host.Exposure) Value { return claimPorts(&e.Claim) }},
 		{Header: "PROTO", Value: func(_ *Context, e *host.Exposure) Value { return Text(anyWord(protocolWord(e.Protocol))) }},
 		{Header: "WHAT", Value: exposure.Named("kind").value},
-		{Header: "WHO", Value: func(_ *Context, e *host.Exposure) Value { return Text(Claimant(&e.Claim)) }},
 	}
+	if recorded {
+		all = append(all, Column[host.Exposure]{Header: "BOUND AT", Value: boundAt})
+	}
+	return append(all, Column[host.Exposure]{
+		Header: "WHO", Value: func(_ *Context, e *host.Exposure) Value { return Text(Claimant(&e.Claim)) },
+	})
+}
+
+// boundAt is when the port was last bound, as far as a recording tells.
+func boundAt(c *Context, e *host.Exposure) Value {
+	const layout = "2006-01-02 15:04:05"
+	switch {
+	case !e.Bound.IsZero():
+		return Text(e.Bound.In(c.location()).Format(layout))
+	case !e.Seen.IsZero():
+		return Text("before " + e.Seen.In(c.location()).Format(layout))
+	}
+	return Value{}
 }
 
 // ServiceColumns are the table of names in a registry.

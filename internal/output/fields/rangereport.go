@@ -2,6 +2,7 @@ package fields
 
 import (
 	"strings"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
@@ -121,7 +122,7 @@ var fullestPool = Object[host.Pool]{
 		func(_ *Context, p *host.Pool) Value { return Count(uint64(p.Ports)) }),
 }
 
-const claimWords = "listening bound published kubernetes mesos systemd asked"
+const claimWords = "listening bound published kubernetes mesos systemd asked recorded"
 
 var claim = Object[host.Claim]{
 	one("low", "", "The lowest port.", Integer, func(_ *Context, c *host.Claim) Value { return Plain(uint64(c.Ports.Low)) }),
@@ -142,6 +143,19 @@ var claim = Object[host.Claim]{
 		func(_ *Context, c *host.Claim) Value { return Text(c.Namespace) }),
 	one("reserved", "", "Whether all of these ports are reserved.", Boolean,
 		func(_ *Context, c *host.Claim) Value { return Bool(c.Reserved) }),
+	one("seen_at", "", "When the recording first shows that the owner holds the port; null if it does not.", Time,
+		func(_ *Context, c *host.Claim) Value { return wallTime(c.Seen) }),
+	one("bound_at", "", "When it was last bound there, by the recording; null if that was before the recording, or is not in it.", Time,
+		func(_ *Context, c *host.Claim) Value { return wallTime(c.Bound) }),
+}
+
+// wallTime is a time that is not of the document's boot clock; the zero time is
+// absent.
+func wallTime(t time.Time) Value {
+	if t.IsZero() {
+		return Value{}
+	}
+	return Text(t.UTC().Format(timeFormat))
 }
 
 func protocolWord(p event.Protocol) string {
@@ -206,8 +220,19 @@ var rangeCheck = Object[host.RangeReport]{
 	one("registry", "", "Which registry.", String, func(_ *Context, r *host.RangeReport) Value { return Text(r.Registry) }),
 	one("reserve", "", "Today's reserved list with every exposed claim; null if it is empty.", String,
 		func(_ *Context, r *host.RangeReport) Value { return Text(host.FormatPorts(r.Check.Reserve)) }),
+	nest("recording", "The recording that was searched for bound ports; null if none was.", rangeRecording,
+		func(r *host.RangeReport) *host.Recording { return r.Recording }),
 	rows("lines", "The lines that set the range, with every exposed claim reserved.", lines,
 		func(r *host.RangeReport) ([]host.Lines, bool) { return r.Lines, true }),
+}
+
+var rangeRecording = Object[host.Recording]{
+	one("file", "", "Its name.", String, func(_ *Context, r *host.Recording) Value { return Text(r.File) }),
+	one("host", "", "Where it was made.", String, func(_ *Context, r *host.Recording) Value { return Text(r.Host) }),
+	one("from", "", "When it begins.", Time, func(_ *Context, r *host.Recording) Value { return wallTime(r.From) }),
+	one("to", "", "When it ends.", Time, func(_ *Context, r *host.Recording) Value { return wallTime(r.To) }),
+	one("ports", "ports", "Ports that programs bound in the namespace that is judged; null if it tells nothing of that.", Integer,
+		func(_ *Context, r *host.Recording) Value { return whole(r.Ports) }),
 }
 
 var rangeNeed = Object[host.Need]{

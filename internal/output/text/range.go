@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/host"
@@ -86,7 +87,7 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 	k := r.Check
 	dst = append(dst, '\n')
 	if len(k.Exposes) > 0 {
-		dst = appendSome(dst, c, o.Width, section[host.Exposure]{"more", fields.ExposureColumns(), k.Exposes})
+		dst = appendSome(dst, c, o.Width, section[host.Exposure]{"more", fields.ExposureColumns(r.Recording != nil), k.Exposes})
 		dst = append(dst, '\n')
 		for _, line := range happenings(k.Exposes) {
 			dst = appendWrapped(dst, line, 0, 2, o.Width)
@@ -107,6 +108,9 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 	dst = appendLabelled(dst, "newly exposed", exposed, o.Width)
 	dst = appendLabelled(dst, "registered", fmt.Sprintf("%s names (%s) in it; a name is no claim, --registry lists them",
 		thousands(uint64(len(k.Registered))), event.Printable(r.Registry)), o.Width)
+	if r.Recording != nil {
+		dst = appendLabelled(dst, "recording", recordingWords(c, r), o.Width)
+	}
 	if o.Registry && len(k.Registered) > 0 {
 		dst = append(dst, '\n')
 		dst = Table[host.Service]{Columns: fields.ServiceColumns(), Width: o.Width}.Append(dst, c, k.Registered)
@@ -115,6 +119,26 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 	dst = appendLines(dst, r, o.Width)
 	dst = appendList(dst, "Mind:", r.Notes, o.Width)
 	return appendList(dst, "Cannot see:", r.Unseen, o.Width)
+}
+
+// recordingWords say what was searched for bound ports.
+func recordingWords(c *fields.Context, r *host.RangeReport) string {
+	x := r.Recording
+	words := event.Printable(x.File)
+	if x.Host != "" {
+		words += " of " + event.Printable(x.Host)
+	}
+	if !x.From.IsZero() {
+		location := c.Location
+		if location == nil {
+			location = time.UTC
+		}
+		words += fmt.Sprintf(", %s to %s", x.From.In(location).Format("2006-01-02 15:04:05"), x.To.In(location).Format("15:04:05 -07:00"))
+	}
+	if x.Ports == nil {
+		return words
+	}
+	return words + fmt.Sprintf("; ports bound in it in namespace %s: %s", event.Printable(r.Namespaces[0].Name), thousands(uint64(*x.Ports)))
 }
 
 // happenings are what would happen, once for each kind.
