@@ -34,7 +34,7 @@ var groupLimitTable = []groupLimit{
 		ways{directive: "TasksMax=N", engine: "--pids-limit N", pod: "podPidsLimit of the kubelet"},
 	},
 	{
-		"cgroup_memory", "bytes", "the OOM killer ends a process of the group; socket buffers stall before",
+		"cgroup_memory", "bytes", "page cache, which is counted, goes first; then socket buffers stall, and the OOM killer ends a process of the group",
 		[]groupFile{
 			{"", "memory.current", "memory.max", "memory.events", "max"},
 			{"memory", "memory.usage_in_bytes", "memory.limit_in_bytes", "memory.failcnt", ""},
@@ -44,7 +44,7 @@ var groupLimitTable = []groupLimit{
 	{
 		"cgroup_socket_memory", "bytes", "stalls; socket(): ENOBUFS or ENOMEM",
 		[]groupFile{{"memory", "memory.kmem.tcp.usage_in_bytes", "memory.kmem.tcp.limit_in_bytes", "memory.kmem.tcp.failcnt", ""}},
-		ways{directive: "MemoryMax=N", engine: "--memory N", pod: "resources.limits.memory"},
+		ways{}, // no manager has an option for it
 	},
 }
 
@@ -60,8 +60,7 @@ func groupLimits(root fs.FS, dir string, p *Start) []Limit {
 	for i := range groupLimitTable {
 		g := &groupLimitTable[i]
 		for _, f := range g.files {
-			if most, found := f.fullest(root, text, g); found {
-				most.Raise = p.raise(g.ways)
+			if most, found := f.fullest(root, text, g, p); found {
 				all = append(all, most)
 				break
 			}
@@ -71,14 +70,14 @@ func groupLimits(root fs.FS, dir string, p *Start) []Limit {
 }
 
 // fullest walks from the process's group up to the root.
-func (f groupFile) fullest(root fs.FS, memberships string, g *groupLimit) (most Limit, found bool) {
+func (f groupFile) fullest(root fs.FS, memberships string, g *groupLimit, p *Start) (most Limit, found bool) {
 	mount, at, ok := f.place(root, memberships)
 	if !ok {
 		return Limit{}, false
 	}
 	for {
 		if l, ok := f.read(root, path.Join(mount, at), g); ok {
-			l.Owner = at
+			l.Owner, l.Raise = at, p.raiseGroup(g.ways, at, path.Join("/", mount, at, f.max))
 			if _, known := l.Ratio(); !found || known {
 				most = fuller(most, l)
 			}
@@ -128,7 +127,7 @@ func (f groupFile) read(root fs.FS, dir string, g *groupLimit) (Limit, bool) {
 		// is none.
 		limit = limitOf(path.Join(dir, f.max), text)
 	}
-	l := Limit{Name: g.name, Scope: "cgroup", Unit: g.unit, Error: g.error}.
+	l := Limit{Name: g.name, Scope: "cgroup", Unit: g.unit, Error: g.error, Shared: true}.
 		of(readNumber(root, path.Join(dir, f.used)), limit).unlimited()
 	l.Counter = f.events
 	if f.eventKey != "" {

@@ -67,7 +67,9 @@ func NewSurvey(settings *event.Limits) *Survey {
 	}
 }
 
-// Add counts a socket.
+// Add counts a socket. What a listener that has ended had accepted looks like an
+// outgoing connection, and is counted like one: it takes its port away from the
+// same destination.
 func (s *Survey) Add(k *Socket) {
 	port := k.Local.Port()
 	if port == 0 {
@@ -125,17 +127,26 @@ func (s *Survey) reusable(k *Socket) bool {
 	return s.settings.TWReuse == 1 || s.settings.TWReuse == 2 && loopback
 }
 
-// Poisoned is how many dealt ports connect() skips, because a program bound
-// them: bound and listening sockets, as far as the source lists them.
-func (s *Survey) Poisoned() int {
-	var bound PortSet
+// Bound are the TCP ports that programs bound, in the range or not: those of bound
+// and listening sockets, as far as the source lists them. That a connection's port
+// was bound before is not listed.
+func (s *Survey) Bound() *PortSet {
+	bound := &PortSet{}
 	for i := range s.Fixed {
 		if k := &s.Fixed[i]; k.Protocol == event.TCP {
 			bound.AddPort(k.Local.Port())
 		}
 	}
-	return bound.And(s.dealt).Count()
+	return bound
 }
+
+// Poisoned is how many dealt ports connect() skips at least, because a program
+// bound them.
+func (s *Survey) Poisoned() int { return s.Bound().And(s.dealt).Count() }
+
+// Capacity is how many ports connect() gives to one destination at most: those of
+// the range minus the reserved and the poisoned ones.
+func (s *Survey) Capacity() int { return s.dealt.Count() - s.Poisoned() }
 
 func (s *Survey) count(key poolKey, port uint16) {
 	halves := s.pools[key]
@@ -183,8 +194,9 @@ func (s *Survey) Pools(n int) []Pool {
 	return all[:min(n, len(all))]
 }
 
-// Outside are the ports of outgoing connections that the range does not hold:
-// their programs bound them, or they are older than the range.
+// Outside are the ports of connections without a listener that the range does not
+// hold: their programs bound them, a listener that has ended accepted them, or
+// they are older than the range.
 func (s *Survey) Outside(r event.PortRange) *PortSet { return s.outgoing.Without(SetOf(r)) }
 
 // InRange is how many distinct ports of the range, reserved ones left out, the

@@ -57,7 +57,7 @@ func limitRow() Object[limitIn] {
 		one("unread", "", "Why used or max is not known.", String, func(_ *Context, l *limitIn) Value { return Text(l.Unread) }),
 		one("error", "", "What a program gets that meets it, or what happens silently.", String,
 			func(_ *Context, l *limitIn) Value { return Text(l.Error) }),
-		one("counter", "", "The counter that proves that it was hit; null if the kernel counts nothing.", String,
+		one("counter", "", "The counter that proves that it was hit, the namespace's own also where the limit is the host's; null if the kernel counts nothing.", String,
 			func(_ *Context, l *limitIn) Value { return Text(l.Counter) }),
 		one("counter_total", "", "The counter since boot, or since the namespace or group was made.", Integer,
 			func(_ *Context, l *limitIn) Value { return number64(l.Total) }),
@@ -96,8 +96,12 @@ func LimitColumns(t host.Thresholds, watched bool) []Column[host.Limit] {
 	if watched {
 		hits = right(of("HIT NOW", "counter_delta"))
 	}
-	owner := of("OF", "owner")
-	owner.Tail = true
+	owner := Column[host.Limit]{Header: "OF", Tail: true, Value: func(_ *Context, l *host.Limit) Value {
+		if l.Scope == "host" { // one for all namespaces
+			return Text("the whole host")
+		}
+		return Text(l.Owner)
+	}}
 	return []Column[host.Limit]{
 		of("LIMIT", "name"), right(of("USED", "used")), right(of("MAX", "max")),
 		{Header: "FULL", Right: true, Value: func(_ *Context, l *host.Limit) Value { return percent(l) }},
