@@ -149,7 +149,7 @@ func newRangeReport(spaces []space, unread []host.Unread) *host.RangeReport {
 		}
 		if s.survey != nil {
 			n.TCP, n.UDP = new(host.InRange(&s.survey.TCP, &s.limits)), new(host.InRange(&s.survey.UDP, &s.limits))
-			n.Outside = s.survey.Outside(s.limits.Range)
+			n.Outside, n.Poisoned = s.survey.Outside(s.limits.Range), new(s.survey.Poisoned())
 			if pool, found, complete := s.survey.Fullest(); found && complete {
 				n.Fullest = &pool
 			}
@@ -219,7 +219,7 @@ func runRangeCheck(cmd *cobra.Command, a *app, f *rangeFlags, args []string) err
 	}
 	report.Check = host.Judge(&host.Proposal{
 		Range: proposed, Today: s.limits, Claims: append(claims, asked...), Outside: report.Namespaces[0].Outside,
-		Unread: report.Unread, Registry: registry,
+		Unread: report.Unread, Registry: registry, Bound: s.boundPorts(),
 	})
 	report.Overlaps = insideOf(claims, s.limits.Range)
 	report.Lines = host.RangeLines(p.target(s), proposed, report.Check.Reserve)
@@ -232,6 +232,15 @@ func runRangeCheck(cmd *cobra.Command, a *app, f *rangeFlags, args []string) err
 		return exitStatus(exitFailure)
 	}
 	return nil
+}
+
+// boundPorts are those that programs of the namespace have bound; nil if its
+// sockets could not be read.
+func (s *space) boundPorts() *host.PortSet {
+	if s.survey == nil {
+		return nil
+	}
+	return s.survey.Bound()
 }
 
 // claims are all that is held or claimed on ports of a set, or was bound in the

@@ -19,12 +19,26 @@ type NamespaceRange struct {
 	// TCP, UDP and SCTP are the distinct ports of the range in use. SCTP is
 	// counted where its module is loaded.
 	TCP, UDP, SCTP *int
-	Fullest        *Pool // where most ports are taken
-	Outside        *PortSet
+	// Poisoned are the ports of the range that connect() passes over, because a
+	// program has bound them: at least so many.
+	Poisoned *int
+	Fullest  *Pool // where most ports are taken
+	Outside  *PortSet
 }
 
 // Ports is what the kernel gives by itself.
 func (n *NamespaceRange) Ports() int { return Dealt(n.Limits.Range, n.Limits.Reserved).Count() }
+
+// Capacity is what connect() gives to one destination, as far as it is known what
+// is poisoned.
+func (n *NamespaceRange) Capacity() int { return n.Ports() - valueOr0(n.Poisoned) }
+
+func valueOr0(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
 
 // waitSeconds is the longest that a TIME_WAIT keeps its port: 60 s
 // (TCP_TIMEWAIT_LEN), rounded up by the timer wheel by at most 5.12 s, where a
@@ -98,8 +112,35 @@ func (r *RangeReport) Summary() string {
 		return "No namespace could be read."
 	}
 	n := &r.Namespaces[0]
-	return fmt.Sprintf("Namespace %s gives %d ports, %s; at least %.0f connections a second to one destination, if this side closes first.",
-		n.Name, n.Ports(), n.Limits.Range, Sustained(n.Ports()))
+	return fmt.Sprintf("Namespace %s gives %d ports, %s%s; at least %.0f connections a second to one destination, if this side closes first%s.",
+		n.Name, n.Ports(), n.Limits.Range, boundOf(n.Poisoned), Sustained(n.Capacity()), unlessBound(n.Poisoned))
+}
+
+// boundOf says how many ports of a range programs have bound, if any.
+func boundOf(poisoned *int) string {
+	if valueOr0(poisoned) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them bound by programs and lost to connect()", *poisoned)
+}
+
+// unlessBound is the condition of a rate where it is not known what programs have
+// bound.
+func unlessBound(poisoned *int) string {
+	if poisoned == nil {
+		return ", and no program has bound ports of it"
+	}
+	return ""
+}
+
+// SustainedThen is the connections a second of the proposed range (see
+// [Sustained]).
+func (c *Check) SustainedThen() float64 { return Sustained(c.PortsThen - valueOr0(c.Poisoned)) }
+
+// Proposed says what the proposed range gives.
+func (c *Check) Proposed() string {
+	return fmt.Sprintf("(%+d)%s, %.0f connections a second to one destination at least%s",
+		c.PortsThen-c.PortsNow, boundOf(c.Poisoned), c.SustainedThen(), unlessBound(c.Poisoned))
 }
 
 // summary is the verdict in one sentence; sought says what was looked for.

@@ -1,21 +1,31 @@
 package fields
 
-import "github.com/portwatch/portwatch/internal/host"
+import (
+	"slices"
 
-// RangeColumns are the table of namespaces in range.
-func RangeColumns() []Column[host.NamespaceRange] {
-	return []Column[host.NamespaceRange]{
+	"github.com/portwatch/portwatch/internal/host"
+)
+
+// RangeColumns are the table of namespaces in range; what is known of none has no
+// column.
+func RangeColumns(rows []host.NamespaceRange) []Column[host.NamespaceRange] {
+	all := []Column[host.NamespaceRange]{
 		{Header: "NETNS", Value: func(_ *Context, n *namespaceRange) Value { return netnsWord(n.Name, n.NetNS) }},
 		{Header: "RANGE", Value: func(_ *Context, n *namespaceRange) Value { return Text(n.Limits.Range.String()) }},
 		numbers("PORTS", hostRange.Named("ports")),
 		numbers("RESERVED", hostRange.Named("reserved")),
+		numbers("POISONED", hostRange.Named("poisoned")),
 		numbers("TCP IN USE", rangeNamespace.Named("tcp_in_use")),
 		numbers("UDP IN USE", rangeNamespace.Named("udp_in_use")),
-		numbers("SCTP", rangeNamespace.Named("sctp_in_use")),
-		{Header: "CONN/s", Right: true, Value: func(_ *Context, n *namespaceRange) Value {
-			return Count(uint64(host.Sustained(n.Ports())))
-		}},
 	}
+	if slices.ContainsFunc(rows, func(n host.NamespaceRange) bool { return n.SCTP != nil }) {
+		all = append(all, numbers("SCTP", rangeNamespace.Named("sctp_in_use")))
+	}
+	return append(all, Column[host.NamespaceRange]{
+		Header: "CONN/s", Right: true, Value: func(_ *Context, n *namespaceRange) Value {
+			return Count(uint64(host.Sustained(n.Capacity())))
+		},
+	})
 }
 
 // ClaimColumns are the table of what is held or claimed.

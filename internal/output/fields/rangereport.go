@@ -91,11 +91,11 @@ var rangeNamespace = Object[namespaceRange]{
 		func(n *namespaceRange) *host.Pool { return n.Fullest }),
 	one("sustainable_per_second", "per second",
 		"Connections to one destination from one address that the range sustains at least, if this side closes first.", Real,
-		func(_ *Context, n *namespaceRange) Value { return Number(host.Sustained(n.Ports())) }),
+		func(_ *Context, n *namespaceRange) Value { return Number(host.Sustained(n.Capacity())) }),
 	one("sustainable_per_second_reusing", "per second",
 		"The same where tcp_tw_reuse is effective for every destination; null where it is not.", Real,
 		func(_ *Context, n *namespaceRange) Value {
-			if rate, ok := host.SustainedReusing(&n.Limits, n.Ports()); ok {
+			if rate, ok := host.SustainedReusing(&n.Limits, n.Capacity()); ok {
 				return Number(rate)
 			}
 			return Value{}
@@ -112,6 +112,8 @@ var hostRange = Object[namespaceRange]{
 	}),
 	one("ports", "ports", "Ports of the range minus the reserved ones.", Integer,
 		func(_ *Context, n *namespaceRange) Value { return Count(uint64(n.Ports())) }),
+	one("poisoned", "ports", "Those that connect() passes over because a program has bound them, at least; null if that is not known.", Integer,
+		func(_ *Context, n *namespaceRange) Value { return whole(n.Poisoned) }),
 }
 
 var fullestPool = Object[host.Pool]{
@@ -208,9 +210,11 @@ var rangeCheck = Object[host.RangeReport]{
 		func(_ *Context, r *host.RangeReport) Value {
 			return Number(float64(r.Check.PortsReserved - r.Check.PortsNow))
 		}),
+	one("poisoned", "ports", "Proposed ports that connect() would pass over because a program has bound them, at least; null if that is not known.", Integer,
+		func(_ *Context, r *host.RangeReport) Value { return whole(r.Check.Poisoned) }),
 	one("sustainable_per_second", "per second",
 		"Connections to one destination from one address that it sustains at least, if this side closes first.", Real,
-		func(_ *Context, r *host.RangeReport) Value { return Number(host.Sustained(r.Check.PortsThen)) }),
+		func(_ *Context, r *host.RangeReport) Value { return Number(r.Check.SustainedThen()) }),
 	one("exposed", "", "The ports that connections would newly be given; null if there are none.", String,
 		func(_ *Context, r *host.RangeReport) Value { return Text(host.FormatPorts(r.Check.Exposed)) }),
 	rows("exposes", "What is held or claimed among them.", exposure,
@@ -250,6 +254,10 @@ var rangeNeed = Object[host.Need]{
 		func(_ *Context, n *host.Need) Value { return Count(uint64(n.PortsReusing)) }),
 	one("reuse_on", "", "Whether tcp_tw_reuse is on for every destination.", Boolean,
 		func(_ *Context, n *host.Need) Value { return Bool(n.ReuseOn) }),
+	one("capacity", "ports", "Ports that today's range gives for sure, without those that programs have bound as far as that is known.", Integer,
+		func(_ *Context, n *host.Need) Value { return Count(uint64(n.PortsNow)) }),
+	one("poisoned", "ports", "Ports of the range that programs have bound, at least; null if that is not known.", Integer,
+		func(_ *Context, n *host.Need) Value { return whole(n.Poisoned) }),
 	one("fits", "", "Whether today's range holds it from one local address.", Boolean,
 		func(_ *Context, n *host.Need) Value { return Bool(n.Fits()) }),
 	one("local_addresses", "", "Local addresses that it takes; null where the range gives nothing.", Integer,

@@ -28,7 +28,7 @@ func AppendRange(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 		return appendNeed(dst, r.Need, o.Width)
 	}
 	dst = append(dst, '\n')
-	dst = Table[host.NamespaceRange]{Columns: fields.RangeColumns(), Width: o.Width}.Append(dst, c, r.Namespaces)
+	dst = Table[host.NamespaceRange]{Columns: fields.RangeColumns(r.Namespaces), Width: o.Width}.Append(dst, c, r.Namespaces)
 	var special []byte
 	for i := range r.Namespaces {
 		special = appendSpace(special, &r.Namespaces[i], o.Width)
@@ -55,9 +55,9 @@ func appendSpace(dst []byte, n *host.NamespaceRange, width int) []byte {
 	}
 	if p := n.Fullest; p != nil {
 		say("the fullest destination is %s, from %s: %s of %s ports.",
-			p.Remote, p.Local, thousands(uint64(p.Ports)), thousands(uint64(n.Ports())))
+			p.Remote, p.Local, thousands(uint64(p.Ports)), thousands(uint64(n.Capacity())))
 	}
-	if rate, ok := host.SustainedReusing(&n.Limits, n.Ports()); ok {
+	if rate, ok := host.SustainedReusing(&n.Limits, n.Capacity()); ok {
 		say("with tcp_tw_reuse on, %s connections a second to a destination that answers with timestamps.", thousands(uint64(rate)))
 	}
 	return dst
@@ -95,8 +95,7 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 		dst = append(dst, '\n')
 	}
 	dst = appendLabelled(dst, "today", fmt.Sprintf("%s, %s ports", r.Namespaces[0].Limits.Range, thousands(uint64(k.PortsNow))), o.Width)
-	dst = appendLabelled(dst, "proposed", fmt.Sprintf("%s, %s ports (%+d), %.0f connections a second to one destination at least",
-		k.Range, thousands(uint64(k.PortsThen)), k.PortsThen-k.PortsNow, host.Sustained(k.PortsThen)), o.Width)
+	dst = appendLabelled(dst, "proposed", fmt.Sprintf("%s, %s ports %s", k.Range, thousands(uint64(k.PortsThen)), k.Proposed()), o.Width)
 	if k.PortsReserved != k.PortsThen {
 		dst = appendLabelled(dst, "then reserved", fmt.Sprintf("%s ports (%+d) once what is claimed is reserved",
 			thousands(uint64(k.PortsReserved)), k.PortsReserved-k.PortsNow), o.Width)
@@ -206,6 +205,17 @@ func appendList(dst []byte, heading string, entries []string, width int) []byte 
 	return dst
 }
 
+// poisonedWords say what was subtracted from the ports of a range.
+func poisonedWords(poisoned *int) string {
+	switch {
+	case poisoned == nil:
+		return ", if no program has bound any: the sockets could not be read"
+	case *poisoned > 0:
+		return ", without the " + thousands(uint64(*poisoned)) + " that programs have bound, which connect() passes over"
+	}
+	return ""
+}
+
 // appendNeed appends what a load takes, and what to do where it does not fit.
 func appendNeed(dst []byte, n *host.Need, width int) []byte {
 	dst = append(dst, '\n')
@@ -218,7 +228,7 @@ func appendNeed(dst []byte, n *host.Need, width int) []byte {
 		dst = appendLabelled(dst, "with reuse", fmt.Sprintf(
 			"%s where tcp_tw_reuse is on and both sides use timestamps; here it is %s", thousands(uint64(n.PortsReusing)), state), width)
 	}
-	dst = appendLabelled(dst, "today", thousands(uint64(n.PortsNow))+" ports in the range", width)
+	dst = appendLabelled(dst, "today", thousands(uint64(n.PortsNow))+" ports in the range"+poisonedWords(n.Poisoned), width)
 	dst = appendLabelled(dst, "open files", fmt.Sprintf(
 		"%s for the connections, beside what the program has open (ulimit -n)", thousands(uint64(n.OpenFiles))), width)
 	if n.Addresses < 2 {
