@@ -169,7 +169,7 @@ func TestRaiseFollowsTheGroup(t *testing.T) {
 		{pod, w, "/kubepods.slice/kubepods-pod1b2c_3d.slice", "podPidsLimit of the kubelet; a new pod"},
 		{pod, w, "/kubepods/pod1b2c-3d/c0ffee", "podPidsLimit of the kubelet; a new pod"},
 		{Start{}, w, "/", "outside of this cgroup namespace, where the container was started: --pids-limit N; of a pod: podPidsLimit of the kubelet"},
-		{Start{Unit: "app.service"}, groupLimitTable[2].ways, "/system.slice/app.service", "echo N > " + file + ", at once; it lasts as long as the group"},
+		{Start{Unit: "app.service"}, groupLimitTable[3].ways, "/system.slice/app.service", "echo N > " + file + ", at once; it lasts as long as the group"},
 	}
 	for _, tt := range tests {
 		if got := tt.start.raiseGroup(tt.ways, tt.group, file); got != tt.want {
