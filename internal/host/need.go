@@ -34,6 +34,11 @@ type Need struct {
 	// Poisoned are the ports of the range that programs have bound, at least; nil
 	// if that is not known.
 	Poisoned *int
+	// Sustained is the connections a second that the range sustains towards all
+	// destinations from one local address, each closed by this side after Life
+	// seconds; SustainedReusing the same where tcp_tw_reuse is effective. A rate
+	// only.
+	Sustained, SustainedReusing float64
 	// ReuseOn reports whether tcp_tw_reuse is on for every destination here.
 	ReuseOn bool
 	// Addresses is how many local addresses the program must bind to, or into
@@ -61,6 +66,8 @@ func NeedOf(d Demand, in *NamespaceRange) *Need {
 		n.OpenFiles = roundUp(d.Rate * d.Life)
 		n.Ports = roundUp(d.Rate * (d.Life + waitSeconds) / spread)
 		n.PortsReusing = roundUp(d.Rate * (d.Life + reuseDelay(l)) / spread)
+		n.Sustained = math.Floor(float64(n.PortsNow) * spread / (d.Life + waitSeconds))
+		n.SustainedReusing = math.Floor(float64(n.PortsNow) * spread / (d.Life + reuseDelay(l)))
 	}
 	_, n.ReuseOn = SustainedReusing(l, n.PortsNow)
 	if n.PortsNow > 0 {

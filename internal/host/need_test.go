@@ -6,6 +6,29 @@ import (
 	"github.com/portwatch/portwatch/internal/event"
 )
 
+// A rate that the range sustains fits, and one more does not, with and without
+// reuse.
+func TestNeedSustainsWhatFits(t *testing.T) {
+	l := event.Limits{Range: ports("32768-60999"), TWReuse: 0, Timestamps: 1, TWReuseDelayMillis: new(1000)}
+	for _, reuse := range []int{0, 1} {
+		l.TWReuse = reuse
+		for _, d := range []Demand{{Rate: 1, Destinations: 1}, {Rate: 1, Life: 1.2, Destinations: 1}, {Rate: 1, Life: 30, Destinations: 4}} {
+			in := &NamespaceRange{Limits: l, Poisoned: new(7)}
+			n := NeedOf(d, in)
+			most := n.Sustained
+			if reuse == 1 {
+				most = n.SustainedReusing
+			}
+			d.Rate = most
+			fits := NeedOf(d, in)
+			d.Rate++
+			if more := NeedOf(d, in); !fits.Fits() || more.Fits() {
+				t.Errorf("reuse %d, life %g, %d destinations: %g a second fits %t, one more %t", reuse, d.Life, d.Destinations, most, fits.Fits(), more.Fits())
+			}
+		}
+	}
+}
+
 func TestNeedOf(t *testing.T) {
 	usual := event.Limits{Range: ports("32768-60999"), TWReuse: 2, Timestamps: 1, TWReuseDelayMillis: new(1000)}
 	reusing := usual

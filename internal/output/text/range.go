@@ -229,6 +229,10 @@ func appendNeed(dst []byte, n *host.Need, width int) []byte {
 			"%s where tcp_tw_reuse is on and both sides use timestamps; here it is %s", thousands(uint64(n.PortsReusing)), state), width)
 	}
 	dst = appendLabelled(dst, "today", thousands(uint64(n.PortsNow))+" ports in the range"+poisonedWords(n.Poisoned), width)
+	if n.Connections == 0 {
+		dst = appendLabelled(dst, "sustains", fmt.Sprintf("%s connections a second of %g s, or %s with reuse, from one local address",
+			thousands(uint64(n.Sustained)), n.Life, thousands(uint64(n.SustainedReusing))), width)
+	}
 	dst = appendLabelled(dst, "open files", fmt.Sprintf(
 		"%s for the connections, beside what the program has open (ulimit -n)", thousands(uint64(n.OpenFiles))), width)
 	if n.Addresses < 2 {
