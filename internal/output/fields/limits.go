@@ -98,7 +98,7 @@ func LimitColumns(t host.Thresholds, watched bool) []Column[host.Limit] {
 	}
 	owner := Column[host.Limit]{Header: "OF", Tail: true, Value: func(_ *Context, l *host.Limit) Value {
 		if l.Scope == "host" { // one for all namespaces
-			return Text("the whole host")
+			return Text("all")
 		}
 		return Text(l.Owner)
 	}}
