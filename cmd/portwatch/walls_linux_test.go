@@ -219,10 +219,13 @@ func TestWallOfGroupThreads(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := forkUntilRefused(t, "echo $$ > "+dir+"/cgroup.procs", &syscall.SysProcAttr{})
-	all, _ := walls(t, "-p", strconv.Itoa(pid))
+	all, first := walls(t, "-p", strconv.Itoa(pid))
 	w := hitAt(t, all, "cgroup_threads", "EAGAIN")
 	if w.Owner != "/"+filepath.Base(dir) || w.CounterTotal == nil || *w.CounterTotal == 0 {
 		t.Errorf("of %s, counter %s", w.Owner, deref(w.CounterTotal))
+	}
+	if want := "echo N > " + dir + "/pids.max"; first != "cgroup_threads" || !strings.HasPrefix(w.Raise, want) {
+		t.Errorf("first wall %s, to raise it: %q, want %q", first, w.Raise, want)
 	}
 }
 
