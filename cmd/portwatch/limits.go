@@ -193,6 +193,7 @@ func (p *place) limitsOnce(ctx context.Context, filter spaceFilter, pid int) (*h
 	report.Limits = host.ReadLimits(&in)
 	if s.survey != nil {
 		report.Accepted, report.Pools = s.survey.AcceptedPorts(shownUses), s.survey.Pools(shownUses)
+		report.Unlistened = s.survey.UnlistenedPorts(shownUses)
 	}
 	return report, nil
 }

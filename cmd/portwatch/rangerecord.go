@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,10 +126,11 @@ func (r *past) addTo(report *host.RangeReport, p *place, s *space, ports *host.P
 	}
 	inodes := r.namesakes(s, p.word("proc/sys/kernel/random/boot_id"), p.target(s).Boot)
 	if len(inodes) == 0 {
-		report.Unread = append(report.Unread, host.Unread{
-			What: "recording " + r.file,
-			Why:  fmt.Sprintf("it tells nothing of namespace %s; it tells of %s", s.Name, cmp.Or(r.names(), "none by name")),
-		})
+		why := "it tells nothing of namespace " + s.Name
+		if names := r.names(); names != "" {
+			why += ", but of " + names
+		}
+		report.Unread = append(report.Unread, host.Unread{What: "recording " + r.file, Why: why})
 		return claims
 	}
 	bound := &host.PortSet{}

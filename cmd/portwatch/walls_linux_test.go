@@ -299,3 +299,42 @@ func TestWallIsHitWhileWatched(t *testing.T) {
 		}
 	}
 }
+
+// What a listener accepted is told as such while it listens; afterwards nobody
+// knows, and it is not taken for an outgoing connection.
+func TestChildrenOfAListenerThatHasEnded(t *testing.T) {
+	ns := tracertest.PrivateNetNS(t)
+	server, client := tracertest.StartActor(t, ns, "server"), tracertest.StartActor(t, ns, "client")
+	l := server.Socket(tracertest.TCP4)
+	if errno := l.Bind("127.0.0.1:8080"); errno != 0 {
+		t.Fatal(errno)
+	}
+	l.Listen(8)
+	for range 3 {
+		if errno := client.Socket(tracertest.TCP4).Connect(l.Local()); errno != 0 {
+			t.Fatal(errno)
+		}
+		l.Accept()
+	}
+	uses := func() string {
+		code, stdout, stderr := runLive(t, liveCmd(t, "limits", "-o", "json", "-N", inode(ns)))
+		var document struct {
+			Accepted, Unlistened []struct{ Port, Connections int }
+			Pools                []struct {
+				Port  int `json:"remote_port"`
+				Ports int
+			}
+		}
+		if err := json.Unmarshal([]byte(stdout), &document); err != nil || code != exitOK {
+			t.Fatalf("limits: exit code %d, %v; stderr %s", code, err, stderr)
+		}
+		return fmt.Sprint(document.Accepted, document.Unlistened, document.Pools)
+	}
+	if got, want := uses(), "[{8080 3}] [] [{8080 3}]"; got != want {
+		t.Errorf("accepted, unlistened, outgoing: %s, want %s", got, want)
+	}
+	l.Close()
+	if got, want := uses(), "[] [{8080 3}] [{8080 3}]"; got != want {
+		t.Errorf("after the end of the listener: %s, want %s", got, want)
+	}
+}

@@ -69,16 +69,19 @@ type LimitsReport struct {
 	FirstWall *Limit
 	// Accepted and Pools tell a server from a client: connections on a
 	// listener's port, and ports taken towards a destination.
-	Accepted []AcceptedOn
-	Pools    []Pool
+	Accepted []OnPort
+	// Unlistened are connections on ports that nobody listens on and the range does
+	// not give.
+	Unlistened []OnPort
+	Pools      []Pool
 	// Window is the time between two readings of the counters; 0 if they were
 	// read once.
 	Window time.Duration
 	Notes  []string
 }
 
-// AcceptedOn is how many connections share one port that is listened on.
-type AcceptedOn struct {
+// OnPort is how many connections share one local port.
+type OnPort struct {
 	Port  uint16
 	Count int
 }

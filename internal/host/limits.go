@@ -245,11 +245,16 @@ func hostThreads(root fs.FS) reading {
 }
 
 // AcceptedPorts are the ports with most accepted connections, n at most.
-func (s *Survey) AcceptedPorts(n int) []AcceptedOn {
-	all := make([]AcceptedOn, 0, len(s.Accepted))
-	for _, port := range slices.Sorted(maps.Keys(s.Accepted)) {
-		all = append(all, AcceptedOn{Port: port, Count: s.Accepted[port]})
+func (s *Survey) AcceptedPorts(n int) []OnPort { return most(s.Accepted, n) }
+
+// UnlistenedPorts are those of Unlistened with most connections, n at most.
+func (s *Survey) UnlistenedPorts(n int) []OnPort { return most(s.Unlistened, n) }
+
+func most(counts map[uint16]int, n int) []OnPort {
+	all := make([]OnPort, 0, len(counts))
+	for _, port := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, OnPort{Port: port, Count: counts[port]})
 	}
-	slices.SortStableFunc(all, func(a, b AcceptedOn) int { return b.Count - a.Count })
+	slices.SortStableFunc(all, func(a, b OnPort) int { return b.Count - a.Count })
 	return all[:min(n, len(all))]
 }

@@ -43,6 +43,10 @@ type Survey struct {
 	// Accepted counts the connections on each port that is listened on,
 	// Handshakes those that are not established yet.
 	Accepted, Handshakes map[uint16]int
+	// Unlistened counts the connections on each port that nobody listens on and the
+	// kernel does not deal: a program bound it, a listener that has ended accepted
+	// them, or they are older than the range.
+	Unlistened map[uint16]int
 	// TimeWait counts the sockets in TIME_WAIT, of both sides.
 	TimeWait int
 	// outgoing are the ports of connections that were not accepted.
@@ -62,7 +66,7 @@ type poolKey struct {
 // NewSurvey makes an empty survey of a namespace with these settings.
 func NewSurvey(settings *event.Limits) *Survey {
 	return &Survey{
-		Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, pools: map[poolKey]*[2]int{},
+		Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, Unlistened: map[uint16]int{}, pools: map[poolKey]*[2]int{},
 		settings: *settings, dealt: Dealt(settings.Range, settings.Reserved),
 	}
 }
@@ -109,7 +113,9 @@ func (s *Survey) addTCP(k *Socket) {
 		s.Accepted[port]++
 	case k.Remote.IsValid():
 		s.outgoing.AddPort(port)
-		if s.dealt.Has(port) && !s.reusable(k) {
+		if !s.dealt.Has(port) {
+			s.Unlistened[port]++
+		} else if !s.reusable(k) {
 			s.count(poolKey{k.Local.Addr(), k.Remote}, port)
 		}
 	}

@@ -25,8 +25,10 @@ var Limits = newDocument("portwatch.limits/1", "Every limit that stops a program
 				}
 				return Text(r.FirstWall.Name)
 			}),
-		rows("accepted", "Listening ports with the connections that share each.", acceptedOn,
-			func(r *host.LimitsReport) ([]host.AcceptedOn, bool) { return r.Accepted, r.Accepted != nil }),
+		rows("accepted", "Listening ports with the connections that share each.", onPort,
+			func(r *host.LimitsReport) ([]host.OnPort, bool) { return r.Accepted, r.Accepted != nil }),
+		rows("unlistened", "Ports with connections that nobody listens on and the range does not give: their programs bound them, a listener that has ended accepted them, or they are older than the range.",
+			onPort, func(r *host.LimitsReport) ([]host.OnPort, bool) { return r.Unlistened, r.Unlistened != nil }),
 		rows("pools", "Destinations towards which most local ports are taken.", fullestPool,
 			func(r *host.LimitsReport) ([]host.Pool, bool) { return r.Pools, r.Pools != nil }),
 		wordsOf("notes", "What else to mind.", func(_ *Context, r *host.LimitsReport) []string { return orNone(r.Notes) }),
@@ -68,10 +70,10 @@ func limitRow() Object[limitIn] {
 	}
 }
 
-var acceptedOn = Object[host.AcceptedOn]{
-	one("port", "", "The port that is listened on.", Integer, func(_ *Context, a *host.AcceptedOn) Value { return Plain(uint64(a.Port)) }),
-	one("connections", "connections", "Connections accepted on it, TIME_WAIT included.", Integer,
-		func(_ *Context, a *host.AcceptedOn) Value { return Count(uint64(a.Count)) }),
+var onPort = Object[host.OnPort]{
+	one("port", "", "The local port.", Integer, func(_ *Context, a *host.OnPort) Value { return Plain(uint64(a.Port)) }),
+	one("connections", "connections", "Connections on it, TIME_WAIT included.", Integer,
+		func(_ *Context, a *host.OnPort) Value { return Count(uint64(a.Count)) }),
 }
 
 // number64 is a whole number; nil is absent, and so is a number that readers
