@@ -40,7 +40,7 @@ func normal(text string) string {
 	for _, prefix := range [...]string{"net.ipv4.", "/proc/sys/net/ipv4/", "net.core.", "net.netfilter."} {
 		text = strings.ReplaceAll(text, prefix, "")
 	}
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" _-:;,.()'\"\t\n", r) }), " ")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" _-:;,.()[]'\"\t\n", r) }), " ")
 }
 
 // within reports whether the words of known stand in text, whole.

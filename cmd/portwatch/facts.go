@@ -44,7 +44,7 @@ func fullestFacts(_ *place, s *space) []string {
 		return []string{"No outgoing TCP connection holds a port now."}
 	}
 	return []string{fmt.Sprintf("Most ports are taken towards %s from %s: %d of %d.",
-		pool.Remote, pool.Local, pool.Ports, host.Dealt(s.limits.Range, s.limits.Reserved).Count())}
+		pool.Remote, pool.Local, pool.Ports, s.survey.Capacity())}
 }
 
 func reuseFacts(_ *place, s *space) []string {

@@ -67,12 +67,16 @@ func newWatchFlags() *watchFlags {
 func (w *watchFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&w.mode, "mode", "how to watch the kernel")
 	fs.Var(&w.logLevel, "log-level", "what to log to stderr")
-	fs.IntVar(&w.maxLeases, "max-leases", 1<<18, "leases of live sockets kept at most, and of TIME_WAITs as many")
+	fs.IntVar(&w.maxLeases, "max-leases", usualLeases, "leases of live sockets kept at most, and of TIME_WAITs as many")
 	fs.IntVar(&w.ringKiB, "ring-kib", defaultRingKiB, "size of the ring for events, a power of two")
 	fs.BoolVar(&w.exactTimeWait, "exact-time-wait", false, "follow TIME_WAIT by timers, whatever their rate")
 	fs.BoolVar(&w.searchTime, "search-time", false, "measure how long the kernel looks for a port")
 	fs.StringVar(&w.hostRoot, "host-root", "", "where the host's files are, for an agent in a pod")
 }
+
+// usualLeases is how many leases of live sockets are kept where nobody says
+// otherwise.
+const usualLeases = 1 << 18
 
 // options checks the flags and makes of them what opens the kernel.
 func (w *watchFlags) options(cmd *cobra.Command, a *app) (watchOptions, error) {

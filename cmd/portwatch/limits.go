@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -177,6 +178,9 @@ func (p *place) limitsOnce(ctx context.Context, filter spaceFilter, pid int) (*h
 		return nil, err
 	}
 	s := &spaces[0]
+	if p.live && !s.own {
+		s.facts.ReadHost(os.DirFS("/proc/sys"))
+	}
 	in := host.LimitsInput{Root: p.root, Facts: s.facts, Survey: s.survey, Settings: s.limits, Namespace: s.Name}
 	report := &host.LimitsReport{}
 	if pid > 0 {
@@ -189,6 +193,7 @@ func (p *place) limitsOnce(ctx context.Context, filter spaceFilter, pid int) (*h
 	report.Limits = host.ReadLimits(&in)
 	if s.survey != nil {
 		report.Accepted, report.Pools = s.survey.AcceptedPorts(shownUses), s.survey.Pools(shownUses)
+		report.Unlistened = s.survey.UnlistenedPorts(shownUses)
 	}
 	return report, nil
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -30,8 +32,10 @@ const checkLong = `Judges a range before it is set: which ports it newly exposes
 who holds or claims them on this host, and what it gains.
 
   unsafe             a newly exposed port is listened on, bound or published, or
-                     is claimed: by Kubernetes, Mesos, a socket unit, --ports
-  with reservations  a claim could not be read, or the range is not better
+                     is claimed: by Kubernetes, Mesos, a socket unit, --ports;
+                     or a program bound it in the recording of -r
+  with reservations  a claim could not be read, the recording has gaps, or the
+                     range is not better
   safe               otherwise, as far as this host can tell
 
 Names in a registry are counted and change nothing: the kernel reads none.
@@ -39,6 +43,7 @@ Exit code 1 says unsafe. Nothing is changed.`
 
 const checkExample = `  portwatch range check 16000-65000
   portwatch range check 16000 65000 --ports 20000-20100
+  portwatch range check 16000-65000 -r yesterday.pwr   and what ran yesterday?
   portwatch range check 16000-65000 --fix | sh     set it, claims reserved`
 
 // rangeFlags are those of range and range check.
@@ -50,6 +55,8 @@ type rangeFlags struct {
 	services string
 	registry bool
 	fix      bool
+	read     string
+	utc      bool
 }
 
 func (f *rangeFlags) register(fs *pflag.FlagSet) {
@@ -86,6 +93,8 @@ func newRangeCheckCommand(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&f.ports, "ports", "", "ports that must stay untouched, as 8080,9000-9100")
 	cmd.Flags().StringVar(&f.services, "services", "", "another registry: a file as /etc/services, or IANA's CSV")
 	cmd.Flags().BoolVar(&f.registry, "registry", false, "list the registered names that are newly exposed")
+	cmd.Flags().StringVarP(&f.read, "read", "r", "", "what was bound in this recording counts too (-: standard input)")
+	cmd.Flags().BoolVar(&f.utc, "utc", false, "print the recording's times in UTC")
 	cmd.Flags().BoolVar(&f.fix, "fix", false, "print the lines that set it, and nothing else; change nothing")
 	return cmd
 }
@@ -140,7 +149,7 @@ func newRangeReport(spaces []space, unread []host.Unread) *host.RangeReport {
 		}
 		if s.survey != nil {
 			n.TCP, n.UDP = new(host.InRange(&s.survey.TCP, &s.limits)), new(host.InRange(&s.survey.UDP, &s.limits))
-			n.Outside = s.survey.Outside(s.limits.Range)
+			n.Outside, n.Poisoned = s.survey.Outside(s.limits.Range), new(s.survey.Poisoned())
 			if pool, found, complete := s.survey.Fullest(); found && complete {
 				n.Fullest = &pool
 			}
@@ -157,7 +166,7 @@ func newRangeReport(spaces []space, unread []host.Unread) *host.RangeReport {
 }
 
 func printRange(a *app, p *place, f *rangeFlags, report *host.RangeReport) error {
-	c := &fields.Context{Meta: p.meta()}
+	c := &fields.Context{Meta: p.meta(), Location: f.location()}
 	var buf []byte
 	switch {
 	case f.output.word == "json":
@@ -171,6 +180,13 @@ func printRange(a *app, p *place, f *rangeFlags, report *host.RangeReport) error
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+func (f *rangeFlags) location() *time.Location {
+	if f.utc {
+		return time.UTC
+	}
+	return time.Local
 }
 
 func runRangeCheck(cmd *cobra.Command, a *app, f *rangeFlags, args []string) error {
@@ -197,16 +213,17 @@ func runRangeCheck(cmd *cobra.Command, a *app, f *rangeFlags, args []string) err
 	report := newRangeReport(spaces, unread)
 	report.Registry = source
 	ports := host.SetOf(proposed, s.limits.Range)
-	owners := p.ownersOf(spaces, func(*space) *host.PortSet { return ports })
-	claims, refused := p.claims(s, ports, owners)
-	report.Unread = append(report.Unread, refused...)
+	claims, err := f.claims(cmd.Context(), a, p, report, s, ports)
+	if err != nil {
+		return err
+	}
 	report.Check = host.Judge(&host.Proposal{
 		Range: proposed, Today: s.limits, Claims: append(claims, asked...), Outside: report.Namespaces[0].Outside,
-		Unread: report.Unread, Registry: registry,
+		Unread: report.Unread, Registry: registry, Bound: s.boundPorts(),
 	})
 	report.Overlaps = insideOf(claims, s.limits.Range)
 	report.Lines = host.RangeLines(p.target(s), proposed, report.Check.Reserve)
-	report.Notes = alreadyGiven(asked, s.limits)
+	report.Notes = append(report.Notes, alreadyGiven(asked, s.limits)...)
 	p.addBootNotes(s, report)
 	if err := printRange(a, p, f, report); err != nil {
 		return err
@@ -215,6 +232,33 @@ func runRangeCheck(cmd *cobra.Command, a *app, f *rangeFlags, args []string) err
 		return exitStatus(exitFailure)
 	}
 	return nil
+}
+
+// boundPorts are those that programs of the namespace have bound; nil if its
+// sockets could not be read.
+func (s *space) boundPorts() *host.PortSet {
+	if s.survey == nil {
+		return nil
+	}
+	return s.survey.Bound()
+}
+
+// claims are all that is held or claimed on ports of a set, or was bound in the
+// recording, if one is named. What could not be read of them the report tells.
+func (f *rangeFlags) claims(
+	ctx context.Context, a *app, p *place, report *host.RangeReport, s *space, ports *host.PortSet,
+) ([]host.Claim, error) {
+	owners := p.ownersOf([]space{*s}, func(*space) *host.PortSet { return ports })
+	claims, refused := p.claims(s, ports, owners)
+	report.Unread = append(report.Unread, refused...)
+	if f.read == "" {
+		return claims, nil
+	}
+	recorded, err := a.readPast(ctx, f.read)
+	if err != nil {
+		return nil, err
+	}
+	return recorded.addTo(report, p, s, ports, claims), nil
 }
 
 // question is the proposed range and the claims of --ports.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,44 @@ func TestWithoutTheLinesTheFixedPortIsLost(t *testing.T) {
 	to := serve(t, ns, "127.0.0.1:8080")
 	if connections, failures := restarts(t, ns, to); failures == 0 {
 		t.Errorf("%d connections never took the fixed port", connections)
+	}
+}
+
+// What programs have bound connect() does not give: what range need calls the
+// capacity is what the kernel grants.
+func TestNeedIsWhatTheKernelGrants(t *testing.T) {
+	ns := tracertest.PrivateNetNS(t)
+	ns.SetRange(40000, 40019)
+	to := serve(t, ns, "127.0.0.1:8080")
+	binder, client := tracertest.StartActor(t, ns, "binder"), tracertest.StartActor(t, ns, "client")
+	for _, addr := range []string{"127.0.0.1:40003", "127.0.0.2:40007"} {
+		if errno := binder.Socket(tracertest.TCP4).Bind(addr); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	serve(t, ns, "127.0.0.1:40010")
+	need := func(connections int) (capacity, poisoned int, fits bool) {
+		code, stdout, stderr := runLive(t, liveCmd(t, "range", "need", "--connections", strconv.Itoa(connections), "-N", inode(ns), "-o", "json"))
+		var document struct {
+			Need struct {
+				Capacity, Poisoned int
+				Fits               bool
+			}
+		}
+		if err := json.Unmarshal([]byte(stdout), &document); err != nil || code != exitOK {
+			t.Fatalf("range need: exit code %d, %v; stderr %s", code, err, stderr)
+		}
+		return document.Need.Capacity, document.Need.Poisoned, document.Need.Fits
+	}
+	capacity, poisoned, fits := need(17)
+	if capacity != 17 || poisoned != 3 || !fits {
+		t.Errorf("capacity %d, poisoned %d, 17 fit: %t; want 17, 3, true", capacity, poisoned, fits)
+	}
+	if _, _, fits := need(18); fits {
+		t.Error("18 fit")
+	}
+	if count, errno := client.ExhaustConnect(to, 100, false); count != capacity || errno != syscall.EADDRNOTAVAIL {
+		t.Errorf("the kernel granted %d, then %v; want %d", count, errno, capacity)
 	}
 }
 

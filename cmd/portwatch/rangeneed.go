@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,7 @@ func newRangeNeedCommand(a *app) *cobra.Command {
 			return err
 		}
 		report := newRangeReport(spaces, unread)
-		report.Need = host.NeedOf(d, &spaces[0].limits)
+		report.Need = host.NeedOf(d, &report.Namespaces[0])
 		return printRange(a, p, f, report)
 	}
 	f.register(cmd.Flags())
@@ -51,17 +50,21 @@ func newRangeNeedCommand(a *app) *cobra.Command {
 }
 
 func checkDemand(cmd *cobra.Command, d host.Demand) error {
+	connections, rate := cmd.Flags().Changed("connections"), cmd.Flags().Changed("rate")
 	switch {
-	case (d.Connections != 0) == (d.Rate != 0):
+	case connections == rate:
 		return usagef(cmd, "want --connections N, or --rate N with --life TIME")
-	case d.Connections < 0 || d.Connections > most:
+	case connections && !within(float64(d.Connections)):
 		return usagef(cmd, "--connections %d: not within 1 to %d", d.Connections, most)
-	case d.Rate < 0 || d.Rate > most || math.IsNaN(d.Rate):
-		return usagef(cmd, "--rate %g: not within 0 to %d", d.Rate, most)
-	case d.Life < 0 || d.Life > 0 && d.Connections > 0:
+	case rate && !within(d.Rate):
+		return usagef(cmd, "--rate %g: want more than 0, and %d at most", d.Rate, most)
+	case d.Life < 0 || d.Life > 0 && connections:
 		return usagef(cmd, "--life goes with --rate, and is not negative")
-	case d.Destinations < 1 || d.Destinations > most:
+	case !within(float64(d.Destinations)):
 		return usagef(cmd, "--to %d: not within 1 to %d", d.Destinations, most)
 	}
 	return nil
 }
+
+// within reports whether a demand is one, and no NaN.
+func within(x float64) bool { return x > 0 && x <= most }

@@ -29,6 +29,8 @@ func scriptedEvents(name string) (kernel, error) {
 	case "lost-forks":
 		lost := event.Event{Kind: event.KindLost, Time: at(2), Lost: &event.Lost{What: "fork", Cause: event.LostRing, CPU: -1, Count: 2}}
 		return forkingKernel(append(forks(), lost)), nil
+	case "services":
+		return tellingKernel(services()), nil
 	case "quiet":
 		return tellingKernel([]event.Event{startEvent(), {Kind: event.KindTick, Time: at(1)}}), nil
 	case "agrees":

@@ -219,10 +219,13 @@ func TestWallOfGroupThreads(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := forkUntilRefused(t, "echo $$ > "+dir+"/cgroup.procs", &syscall.SysProcAttr{})
-	all, _ := walls(t, "-p", strconv.Itoa(pid))
+	all, first := walls(t, "-p", strconv.Itoa(pid))
 	w := hitAt(t, all, "cgroup_threads", "EAGAIN")
 	if w.Owner != "/"+filepath.Base(dir) || w.CounterTotal == nil || *w.CounterTotal == 0 {
 		t.Errorf("of %s, counter %s", w.Owner, deref(w.CounterTotal))
+	}
+	if want := "echo N > " + dir + "/pids.max"; first != "cgroup_threads" || !strings.HasPrefix(w.Raise, want) {
+		t.Errorf("first wall %s, to raise it: %q, want %q", first, w.Raise, want)
 	}
 }
 
@@ -294,5 +297,44 @@ func TestWallIsHitWhileWatched(t *testing.T) {
 		if l.Name == "time_wait_buckets" && (l.Delta == nil || *l.Delta == 0 || l.Level != "critical") {
 			t.Errorf("counter delta %s, level %s", deref(l.Delta), l.Level)
 		}
+	}
+}
+
+// What a listener accepted is told as such while it listens; afterwards nobody
+// knows, and it is not taken for an outgoing connection.
+func TestChildrenOfAListenerThatHasEnded(t *testing.T) {
+	ns := tracertest.PrivateNetNS(t)
+	server, client := tracertest.StartActor(t, ns, "server"), tracertest.StartActor(t, ns, "client")
+	l := server.Socket(tracertest.TCP4)
+	if errno := l.Bind("127.0.0.1:8080"); errno != 0 {
+		t.Fatal(errno)
+	}
+	l.Listen(8)
+	for range 3 {
+		if errno := client.Socket(tracertest.TCP4).Connect(l.Local()); errno != 0 {
+			t.Fatal(errno)
+		}
+		l.Accept()
+	}
+	uses := func() string {
+		code, stdout, stderr := runLive(t, liveCmd(t, "limits", "-o", "json", "-N", inode(ns)))
+		var document struct {
+			Accepted, Unlistened []struct{ Port, Connections int }
+			Pools                []struct {
+				Port  int `json:"remote_port"`
+				Ports int
+			}
+		}
+		if err := json.Unmarshal([]byte(stdout), &document); err != nil || code != exitOK {
+			t.Fatalf("limits: exit code %d, %v; stderr %s", code, err, stderr)
+		}
+		return fmt.Sprint(document.Accepted, document.Unlistened, document.Pools)
+	}
+	if got, want := uses(), "[{8080 3}] [] [{8080 3}]"; got != want {
+		t.Errorf("accepted, unlistened, outgoing: %s, want %s", got, want)
+	}
+	l.Close()
+	if got, want := uses(), "[] [{8080 3}] [{8080 3}]"; got != want {
+		t.Errorf("after the end of the listener: %s, want %s", got, want)
 	}
 }

@@ -170,3 +170,17 @@ func ProcessInfo(p *event.Process) *OwnerInfo {
 	info.PodUID, info.Pod, info.PodNamespace = p.PodUID, p.Pod, p.PodNamespace
 	return &info
 }
+
+// Process is what is known of the owner as events tell it; [ProcessInfo] is its
+// reverse.
+func (o *OwnerInfo) Process() *event.Process {
+	return &event.Process{
+		Owner: event.Owner{
+			Kind: o.ID.Kind, Confidence: o.Confidence, PID: o.ID.PID, StartTime: o.ID.StartTime, Exec: o.ID.Exec,
+			Comm: o.Comm, UID: o.UID, CgroupID: o.CgroupID,
+		},
+		Exited: o.Exited, Exe: o.Exe, Cgroup: o.Cgroup, Unit: o.Unit,
+		ContainerID: o.ContainerID, Container: o.Container,
+		PodUID: o.PodUID, Pod: o.Pod, PodNamespace: o.PodNamespace,
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
 )
@@ -21,7 +22,8 @@ const (
 	KindKubernetes Kind = "kubernetes"
 	KindMesos      Kind = "mesos"
 	KindSystemd    Kind = "systemd"
-	KindAsked      Kind = "asked" // named on the command line
+	KindAsked      Kind = "asked"    // named on the command line
+	KindRecorded   Kind = "recorded" // bound in a recording, and not now by the same process
 )
 
 // Claim is ports that somebody holds, or will want.
@@ -38,6 +40,10 @@ type Claim struct {
 	// Namespace is the name of the network namespace; "" for what was only
 	// named on the command line.
 	Namespace string
+	// Seen is when a recording first shows that Owner holds the port, Bound when
+	// it was last bound there: zero if that was before the recording. Both are
+	// zero for what no recording shows.
+	Seen, Bound time.Time
 	// Reserved reports whether all of Ports are in ip_local_reserved_ports.
 	Reserved bool
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -12,7 +13,9 @@ import (
 // groupFile is a limit of a cgroup, by the files of one version.
 type groupFile struct {
 	controller string // of version 1; "" for version 2
-	used, max  string
+	// used holds what is in use: the line usedKey of it, or its one number.
+	used, usedKey string
+	max           string
 	// events holds the counter: the line eventKey of it, or its one number.
 	events, eventKey string
 }
@@ -24,27 +27,37 @@ type groupLimit struct {
 	ways              ways
 }
 
+const socketMemoryError = "stalls; socket(): ENOBUFS or ENOMEM"
+
 var groupLimitTable = []groupLimit{
 	{
 		"cgroup_threads", "threads", "clone(), fork(): EAGAIN",
 		[]groupFile{
-			{"", "pids.current", "pids.max", "pids.events", "max"},
-			{"pids", "pids.current", "pids.max", "pids.events", "max"},
+			{used: "pids.current", max: "pids.max", events: "pids.events", eventKey: "max"},
+			{controller: "pids", used: "pids.current", max: "pids.max", events: "pids.events", eventKey: "max"},
 		},
 		ways{directive: "TasksMax=N", engine: "--pids-limit N", pod: "podPidsLimit of the kubelet"},
 	},
 	{
-		"cgroup_memory", "bytes", "the OOM killer ends a process of the group; socket buffers stall before",
+		"cgroup_memory", "bytes", "page cache, which is counted, goes first; then socket buffers stall, and the OOM killer ends a process of the group",
 		[]groupFile{
-			{"", "memory.current", "memory.max", "memory.events", "max"},
-			{"memory", "memory.usage_in_bytes", "memory.limit_in_bytes", "memory.failcnt", ""},
+			{used: "memory.current", max: "memory.max", events: "memory.events", eventKey: "max"},
+			{controller: "memory", used: "memory.usage_in_bytes", max: "memory.limit_in_bytes", events: "memory.failcnt"},
 		},
 		ways{directive: "MemoryMax=N", engine: "--memory N", pod: "resources.limits.memory"},
 	},
-	{
-		"cgroup_socket_memory", "bytes", "stalls; socket(): ENOBUFS or ENOMEM",
-		[]groupFile{{"memory", "memory.kmem.tcp.usage_in_bytes", "memory.kmem.tcp.limit_in_bytes", "memory.kmem.tcp.failcnt", ""}},
+	{ // version 2 counts it with the group's memory
+		"cgroup_socket_memory", "bytes", socketMemoryError,
+		[]groupFile{{used: "memory.stat", usedKey: "sock", max: "memory.max"}},
 		ways{directive: "MemoryMax=N", engine: "--memory N", pod: "resources.limits.memory"},
+	},
+	{
+		"cgroup_socket_memory", "bytes", socketMemoryError,
+		[]groupFile{{
+			controller: "memory", used: "memory.kmem.tcp.usage_in_bytes", max: "memory.kmem.tcp.limit_in_bytes",
+			events: "memory.kmem.tcp.failcnt",
+		}},
+		ways{}, // no manager has an option for it
 	},
 }
 
@@ -60,8 +73,7 @@ func groupLimits(root fs.FS, dir string, p *Start) []Limit {
 	for i := range groupLimitTable {
 		g := &groupLimitTable[i]
 		for _, f := range g.files {
-			if most, found := f.fullest(root, text, g); found {
-				most.Raise = p.raise(g.ways)
+			if most, found := f.fullest(root, text, g, p); found {
 				all = append(all, most)
 				break
 			}
@@ -71,14 +83,14 @@ func groupLimits(root fs.FS, dir string, p *Start) []Limit {
 }
 
 // fullest walks from the process's group up to the root.
-func (f groupFile) fullest(root fs.FS, memberships string, g *groupLimit) (most Limit, found bool) {
+func (f groupFile) fullest(root fs.FS, memberships string, g *groupLimit, p *Start) (most Limit, found bool) {
 	mount, at, ok := f.place(root, memberships)
 	if !ok {
 		return Limit{}, false
 	}
 	for {
 		if l, ok := f.read(root, path.Join(mount, at), g); ok {
-			l.Owner = at
+			l.Owner, l.Raise = at, p.raiseGroup(g.ways, at, path.Join("/", mount, at, f.max))
 			if _, known := l.Ratio(); !found || known {
 				most = fuller(most, l)
 			}
@@ -128,8 +140,8 @@ func (f groupFile) read(root fs.FS, dir string, g *groupLimit) (Limit, bool) {
 		// is none.
 		limit = limitOf(path.Join(dir, f.max), text)
 	}
-	l := Limit{Name: g.name, Scope: "cgroup", Unit: g.unit, Error: g.error}.
-		of(readNumber(root, path.Join(dir, f.used)), limit).unlimited()
+	l := Limit{Name: g.name, Scope: "cgroup", Unit: g.unit, Error: g.error, Shared: true}.
+		of(f.usage(root, dir), limit).unlimited()
 	l.Counter = f.events
 	if f.eventKey != "" {
 		l.Counter += " " + f.eventKey
@@ -138,19 +150,45 @@ func (f groupFile) read(root fs.FS, dir string, g *groupLimit) (Limit, bool) {
 	return l, true
 }
 
-// total is the group's own counter; nil if it cannot be read.
+// usage is what the group has in use.
+func (f groupFile) usage(root fs.FS, dir string) reading {
+	if f.usedKey == "" {
+		return readNumber(root, path.Join(dir, f.used))
+	}
+	return readKey(root, path.Join(dir, f.used), f.usedKey)
+}
+
+// total is the group's own counter; nil if there is none, or it cannot be read.
 func (f groupFile) total(root fs.FS, dir string) *uint64 {
-	text, err := readText(root, path.Join(dir, f.events))
-	if err != nil {
+	count := reading{why: "no file counts it"}
+	switch {
+	case f.eventKey != "":
+		count = readKey(root, path.Join(dir, f.events), f.eventKey)
+	case f.events != "":
+		count = readNumber(root, path.Join(dir, f.events))
+	}
+	if count.why != "" {
 		return nil
+	}
+	return &count.value
+}
+
+// readKey reads the number of a line "key number".
+func readKey(root fs.FS, name, key string) reading {
+	text, err := readText(root, name)
+	if err != nil {
+		return reading{why: err.Error()}
 	}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
-		if f.eventKey != "" && len(words) == 2 && words[0] == f.eventKey || f.eventKey == "" && len(words) == 1 {
-			if n, err := strconv.ParseUint(words[len(words)-1], 10, 64); err == nil {
-				return &n
-			}
+		if len(words) != 2 || words[0] != key {
+			continue
 		}
+		n, err := strconv.ParseUint(words[1], 10, 64)
+		if err != nil {
+			return reading{why: fmt.Sprintf("%s: %q is no number", name, words[1])}
+		}
+		return reading{value: n}
 	}
-	return nil
+	return reading{why: fmt.Sprintf("%s: no line %q", name, key)}
 }

@@ -21,9 +21,10 @@ type Proposal struct {
 	Range  event.PortRange
 	Today  event.Limits
 	Claims []Claim // held and claimed ports, those outside the range included
-	// Outside are ports of outgoing connections that today's range could not
-	// have given; nil if the sockets could not be read, which Unread says then.
-	Outside *PortSet
+	// Outside are ports of connections without a listener that today's range could
+	// not have given, and Bound those of TCP that a program bound; nil if the sockets
+	// could not be read, which Unread says then.
+	Outside, Bound *PortSet
 	// Unread are the claims and sockets that could not be read.
 	Unread []Unread
 	// Registry are names that never change the verdict.
@@ -48,6 +49,9 @@ type Check struct {
 	// PortsNow and PortsThen count what the kernel gives by itself, today and
 	// with the range; PortsReserved is PortsThen after Reserve.
 	PortsNow, PortsThen, PortsReserved int
+	// Poisoned are those of PortsThen that connect() passes over, because a program
+	// has bound them: at least so many; nil if that is not known.
+	Poisoned *int
 	// Registered are the names of a registry in Exposed.
 	Registered []Service
 	// Reserve is today's reserved list with every exposed claim, as the kernel
@@ -76,6 +80,9 @@ func Judge(p *Proposal) *Check {
 	c := &Check{
 		Range: p.Range, Verdict: Safe, Exposed: exposed.Ranges(),
 		PortsNow: now.Count(), PortsThen: then.Count(),
+	}
+	if p.Bound != nil {
+		c.Poisoned = new(p.Bound.And(then).Count())
 	}
 	reserve := SetOf(p.Today.Reserved...)
 	for i := range p.Claims {
@@ -140,7 +147,7 @@ func reservations(p *Proposal, c *Check, exposed *PortSet) (reasons []string) {
 	}
 	if held := p.Outside.And(exposed); held.Count() > 0 {
 		reasons = append(reasons, fmt.Sprintf(
-			"outgoing connections hold %s, which today's range cannot have given: their programs bound these ports, or they are older than the range",
+			"connections hold %s, which today's range cannot have given: their programs bound these ports, a listener that has ended accepted them, or they are older than the range",
 			shorten(held.String())))
 	}
 	return reasons
@@ -160,6 +167,8 @@ func happens(c *Claim) string {
 	switch c.Kind {
 	case KindListening, KindBound:
 		return "nothing while it is held; after a restart bind() may meet a connection: EADDRINUSE"
+	case KindRecorded:
+		return "when it is bound again, bind() may meet a connection: EADDRINUSE"
 	case KindPublished:
 		return "at the next start the port may be taken; where packets are rewritten, a connection from it loses its answers"
 	case KindKubernetes:

@@ -23,8 +23,9 @@ type Limit struct {
 	Counter      string
 	Total, Delta *uint64
 	Raise        string // how to raise it
-	// PerSocket says that each further outgoing connection uses one of it.
-	PerSocket bool
+	// PerSocket says that each further outgoing connection uses one of it,
+	// Shared that it uses some of it, and nobody knows how much.
+	PerSocket, Shared bool
 }
 
 // Ratio is used ÷ max, and false if one of them is not known.
@@ -62,20 +63,25 @@ type LimitsReport struct {
 	Thresholds Thresholds
 	Process    string // whose limits are among them; "" without one
 	// FirstWall is the limit that the process meets first if it opens one
-	// connection after another; nil without a process, or if it is not known.
+	// connection after another; nil without a process, or if it is not known. Of
+	// what each connection takes one of, that is the one with fewest more; what
+	// they share comes before it where it is full, or near and fuller.
 	FirstWall *Limit
 	// Accepted and Pools tell a server from a client: connections on a
 	// listener's port, and ports taken towards a destination.
-	Accepted []AcceptedOn
-	Pools    []Pool
+	Accepted []OnPort
+	// Unlistened are connections on ports that nobody listens on and the range does
+	// not give.
+	Unlistened []OnPort
+	Pools      []Pool
 	// Window is the time between two readings of the counters; 0 if they were
 	// read once.
 	Window time.Duration
 	Notes  []string
 }
 
-// AcceptedOn is how many connections share one port that is listened on.
-type AcceptedOn struct {
+// OnPort is how many connections share one local port.
+type OnPort struct {
 	Port  uint16
 	Count int
 }
@@ -94,21 +100,44 @@ func (r *LimitsReport) Rank() {
 		}
 		return cmp.Compare(y, x)
 	})
-	if r.Process == "" {
-		return
+	if r.Process != "" {
+		r.FirstWall = r.firstWall()
 	}
+}
+
+// firstWall needs the limits in their order.
+func (r *LimitsReport) firstWall() *Limit {
+	single, shared := r.nearest()
+	switch {
+	case r.hidden() && (shared == nil || shared.remaining() > 0) && (single == nil || single.remaining() > 0):
+		return nil // what cannot be read may come first
+	case single == nil || shared != nil && shared.ratio() > single.ratio():
+		return shared
+	}
+	return single
+}
+
+// nearest are the wall with fewest more of what each connection takes one of, and
+// the fullest, if it is near, of what they share.
+func (r *LimitsReport) nearest() (single, shared *Limit) {
 	for i := range r.Limits {
 		l := &r.Limits[i]
-		if _, known := l.Ratio(); !known || !l.PerSocket {
-			continue
-		}
-		if r.FirstWall == nil || l.remaining() < r.FirstWall.remaining() {
-			r.FirstWall = l
+		ratio, known := l.Ratio()
+		switch {
+		case !known:
+		case l.PerSocket && (single == nil || l.remaining() < single.remaining()):
+			single = l
+		case l.Shared && shared == nil && ratio >= r.Thresholds.Warn:
+			shared = l
 		}
 	}
-	if r.hidden() {
-		r.FirstWall = nil // what cannot be read may come first
-	}
+	return single, shared
+}
+
+// ratio is that of a limit of which it is known.
+func (l *Limit) ratio() float64 {
+	ratio, _ := l.Ratio()
+	return ratio
 }
 
 // hidden reports whether a limit of the process itself could not be read.

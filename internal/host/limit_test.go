@@ -65,6 +65,38 @@ func TestRankNamesTheFirstWall(t *testing.T) {
 	}
 }
 
+// What connections share comes before what each takes one of where it is full, or
+// near and fuller; what is far from full is no wall.
+func TestFirstWallMayBeShared(t *testing.T) {
+	shared := func(used, most uint64) Limit {
+		l := limit("shared", used, most)
+		l.PerSocket, l.Shared = false, true
+		return l
+	}
+	hidden := Limit{Name: "hidden", Scope: "process", Unread: "not root", PerSocket: true}
+	tests := []struct {
+		name   string
+		limits []Limit
+		want   string // the beginning of the sentence
+	}{
+		{"full", []Limit{limit("single", 1019, 1020), shared(4, 4)}, "nginx[977] has met shared: 4 of 4 . What it gets:"},
+		{"full, and another hidden", []Limit{hidden, shared(4, 4)}, "nginx[977] has met shared: 4 of 4"},
+		{"nearly full, and another hidden", []Limit{hidden, shared(99, 100)}, ""},
+		{"both full", []Limit{limit("single", 20, 20), shared(4, 4)}, "nginx[977] has met single: 20 of 20"},
+		{"near and fuller", []Limit{limit("single", 10, 100), shared(70, 100)}, "nginx[977] is nearest to shared: 70 of 100"},
+		{"near, and the other fuller", []Limit{limit("single", 80, 100), shared(70, 100)}, "nginx[977] meets single first: 20 more"},
+		{"fuller and far", []Limit{limit("single", 10, 100), shared(69, 100)}, "nginx[977] meets single first: 90 more"},
+		{"far and alone", []Limit{shared(69, 100)}, ""},
+	}
+	for _, tt := range tests {
+		r := LimitsReport{Process: "nginx[977]", Thresholds: Thresholds{0.7, 0.9}, Limits: tt.limits}
+		r.Rank()
+		if got := r.WallSentence(); !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 // A limit of the process that cannot be read may come first, and may be full.
 func TestHiddenLimitOfTheProcess(t *testing.T) {
 	hidden := Limit{Name: "open_files", Scope: "process", Unread: "not root", PerSocket: true}
@@ -114,7 +146,34 @@ func TestRaiseFollowsTheStart(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", tt.start, got, tt.want)
 		}
 	}
-	if got := (&Start{Unit: "session-4.scope"}).raise(ways{directive: "TasksMax=N"}); got != "systemd-run -p TasksMax=N starts it with one" {
-		t.Errorf("a cgroup's limit in a session: %q", got)
+}
+
+// How a cgroup's limit is raised follows who made the group.
+func TestRaiseFollowsTheGroup(t *testing.T) {
+	w := groupLimitTable[0].ways
+	const file = "/sys/fs/cgroup/x/pids.max"
+	pod, container := Start{Pod: "1b2c-3d", Container: "c0ffee"}, Start{Container: "c0ffee", Unit: "docker-c0ffee.scope"}
+	tests := []struct {
+		start       Start
+		ways        ways
+		group, want string
+	}{
+		{Start{}, w, "/batch/job", "echo N > " + file + ", at once; it lasts as long as the group"},
+		{Start{Unit: "app.service"}, w, "/system.slice/app.service/workers", "echo N > " + file + ", at once; it lasts as long as the group"},
+		{Start{Unit: "app.service"}, w, "/system.slice/app.service", "systemctl edit app.service: [Service] TasksMax=N; systemctl restart app.service"},
+		{Start{Unit: "app.service"}, w, "/system.slice", "systemctl set-property system.slice TasksMax=N, at once"},
+		{Start{Unit: "session-4.scope"}, w, "/user.slice/session-4.scope", "systemctl set-property session-4.scope TasksMax=N, at once"},
+		{container, w, "/system.slice/docker-c0ffee.scope", "--pids-limit N; a new container"},
+		{container, w, "/docker/c0ffee", "--pids-limit N; a new container"},
+		{container, w, "/docker", "echo N > " + file + ", at once; it lasts as long as the group"},
+		{pod, w, "/kubepods.slice/kubepods-pod1b2c_3d.slice", "podPidsLimit of the kubelet; a new pod"},
+		{pod, w, "/kubepods/pod1b2c-3d/c0ffee", "podPidsLimit of the kubelet; a new pod"},
+		{Start{}, w, "/", "outside of this cgroup namespace, where the container was started: --pids-limit N; of a pod: podPidsLimit of the kubelet"},
+		{Start{Unit: "app.service"}, groupLimitTable[3].ways, "/system.slice/app.service", "echo N > " + file + ", at once; it lasts as long as the group"},
+	}
+	for _, tt := range tests {
+		if got := tt.start.raiseGroup(tt.ways, tt.group, file); got != tt.want {
+			t.Errorf("%+v in %s: %q, want %q", tt.start, tt.group, got, tt.want)
+		}
 	}
 }

@@ -104,7 +104,7 @@ func portLimits(in *LimitsInput) []Limit {
 	if !complete {
 		used = reading{why: fmt.Sprintf("more than %d destinations", maxPools)}
 	}
-	open := reading{value: uint64(dealt - in.Survey.Poisoned())}
+	open := reading{value: uint64(in.Survey.Capacity())}
 	return []Limit{
 		connect.of(used, open),
 		bind0.of(reading{value: uint64(InRange(&in.Survey.TCP, &in.Settings))}, limit),
@@ -138,7 +138,7 @@ func tableLimits(in *LimitsInput) []Limit {
 			Raise: "sysctl -w net.ipv4.tcp_max_orphans=N",
 		}.of(f.stat["TCP.orphan"], f.sysctls["net/ipv4/tcp_max_orphans"]),
 		Limit{
-			Name: "tcp_memory", Scope: "host", Unit: "pages", Counter: "TcpExt.TCPMemoryPressures",
+			Name: "tcp_memory", Scope: "host", Unit: "pages", Shared: true, Counter: "TcpExt.TCPMemoryPressures",
 			Error: "stalls; connect(), send(): ENOBUFS or ENOMEM; log: out of memory",
 			Raise: "sysctl -w net.ipv4.tcp_mem='LOW PRESSURE HIGH', in pages",
 		}.of(f.stat["TCP.mem"], f.sysctls["tcp_mem"]),
@@ -221,7 +221,7 @@ func hostLimits(in *LimitsInput) []Limit {
 			Error: "open(), socket(), accept(): ENFILE, but not for root", Raise: "sysctl -w fs.file-max=N",
 		}.of(readField(in.Root, "proc/sys/fs/file-nr", 0), readNumber(in.Root, "proc/sys/fs/file-max")),
 		Limit{
-			Name: "threads_host", Scope: "host", Unit: "threads", Error: "clone(): EAGAIN",
+			Name: "threads_host", Scope: "host", Unit: "threads", Shared: true, Error: "clone(): EAGAIN",
 			Raise: "sysctl -w kernel.threads-max=N kernel.pid_max=N",
 		}.of(hostThreads(in.Root), threads),
 	}
@@ -245,11 +245,16 @@ func hostThreads(root fs.FS) reading {
 }
 
 // AcceptedPorts are the ports with most accepted connections, n at most.
-func (s *Survey) AcceptedPorts(n int) []AcceptedOn {
-	all := make([]AcceptedOn, 0, len(s.Accepted))
-	for _, port := range slices.Sorted(maps.Keys(s.Accepted)) {
-		all = append(all, AcceptedOn{Port: port, Count: s.Accepted[port]})
+func (s *Survey) AcceptedPorts(n int) []OnPort { return most(s.Accepted, n) }
+
+// UnlistenedPorts are those of Unlistened with most connections, n at most.
+func (s *Survey) UnlistenedPorts(n int) []OnPort { return most(s.Unlistened, n) }
+
+func most(counts map[uint16]int, n int) []OnPort {
+	all := make([]OnPort, 0, len(counts))
+	for _, port := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, OnPort{Port: port, Count: counts[port]})
 	}
-	slices.SortStableFunc(all, func(a, b AcceptedOn) int { return b.Count - a.Count })
+	slices.SortStableFunc(all, func(a, b OnPort) int { return b.Count - a.Count })
 	return all[:min(n, len(all))]
 }

@@ -69,5 +69,11 @@ func (r *LimitsReport) WallSentence() string {
 	if w == nil {
 		return ""
 	}
+	switch {
+	case w.remaining() == 0:
+		return fmt.Sprintf("%s has met %s%s: %d of %d %s. What it gets: %s.", r.Process, w.Name, ownerSuffix(w), *w.Used, *w.Max, w.Unit, w.Error)
+	case w.Shared:
+		return fmt.Sprintf("%s is nearest to %s%s: %d of %d %s. Beyond it: %s.", r.Process, w.Name, ownerSuffix(w), *w.Used, *w.Max, w.Unit, w.Error)
+	}
 	return fmt.Sprintf("%s meets %s%s first: %d more. Then: %s.", r.Process, w.Name, ownerSuffix(w), w.remaining(), w.Error)
 }

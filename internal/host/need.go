@@ -27,9 +27,18 @@ type Need struct {
 	// sides use timestamps; a rate only.
 	Ports        int
 	PortsReusing int
-	// PortsNow is what the namespace's range gives for sure: of an odd number
-	// of ports a call passes over one (__inet_hash_connect, 5.10 to 7.2).
+	// PortsNow is what the namespace's range gives for sure: without the poisoned
+	// ports, as far as they are known, and of an odd number of ports a call passes
+	// over one (__inet_hash_connect, 5.10 to 7.2).
 	PortsNow int
+	// Poisoned are the ports of the range that programs have bound, at least; nil
+	// if that is not known.
+	Poisoned *int
+	// Sustained is the connections a second that the range sustains towards all
+	// destinations from one local address, each closed by this side after Life
+	// seconds; SustainedReusing the same where tcp_tw_reuse is effective. A rate
+	// only.
+	Sustained, SustainedReusing float64
 	// ReuseOn reports whether tcp_tw_reuse is on for every destination here.
 	ReuseOn bool
 	// Addresses is how many local addresses the program must bind to, or into
@@ -43,9 +52,11 @@ type Need struct {
 // Fits reports whether the range holds the demand from one local address.
 func (n *Need) Fits() bool { return n.Addresses == 1 }
 
-// NeedOf counts what a demand takes in a namespace with these settings.
-func NeedOf(d Demand, l *event.Limits) *Need {
-	n := &Need{Demand: d, PortsNow: certain(l)}
+// NeedOf counts what a demand takes in a namespace. A load takes one port at
+// least, however small it is.
+func NeedOf(d Demand, in *NamespaceRange) *Need {
+	l := &in.Limits
+	n := &Need{Demand: d, PortsNow: max(certain(l)-valueOr0(in.Poisoned), 0), Poisoned: in.Poisoned}
 	spread := float64(d.Destinations)
 	if d.Connections > 0 {
 		n.OpenFiles = d.Connections
@@ -55,6 +66,8 @@ func NeedOf(d Demand, l *event.Limits) *Need {
 		n.OpenFiles = roundUp(d.Rate * d.Life)
 		n.Ports = roundUp(d.Rate * (d.Life + waitSeconds) / spread)
 		n.PortsReusing = roundUp(d.Rate * (d.Life + reuseDelay(l)) / spread)
+		n.Sustained = math.Floor(float64(n.PortsNow) * spread / (d.Life + waitSeconds))
+		n.SustainedReusing = math.Floor(float64(n.PortsNow) * spread / (d.Life + reuseDelay(l)))
 	}
 	_, n.ReuseOn = SustainedReusing(l, n.PortsNow)
 	if n.PortsNow > 0 {
@@ -72,8 +85,9 @@ func certain(l *event.Limits) int {
 	return dealt
 }
 
-// roundUp is the next whole number, past what arithmetic adds to a whole one.
-func roundUp(x float64) int { return int(math.Ceil(x - 1e-6)) }
+// roundUp is the next whole number, past what arithmetic adds to a whole one; 1 at
+// least.
+func roundUp(x float64) int { return max(int(math.Ceil(x-1e-6)), 1) }
 
 // counted is the number of ports as the namespace is set now.
 func (n *Need) counted() int {
@@ -92,7 +106,7 @@ func (n *Need) summary() string {
 	if n.Connections == 0 {
 		load = fmt.Sprintf("%g connections a second of %g s", n.Rate, n.Life)
 	}
-	takes := fmt.Sprintf("%s take %d ports towards %s; the range gives %d", load, n.counted(), destinations, n.PortsNow)
+	takes := fmt.Sprintf("%s take %s towards %s; the range gives %d", load, plural(n.counted(), "port", "ports"), destinations, n.PortsNow)
 	switch {
 	case n.PortsNow == 0:
 		return takes + "."

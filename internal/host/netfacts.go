@@ -49,6 +49,20 @@ func ReadNetFacts(sys, net fs.FS) *NetFacts {
 	return f
 }
 
+// ReadHost reads those settings of the host anew that only the first namespace
+// shows, where they are shown.
+func (f *NetFacts) ReadHost(sys fs.FS) {
+	host := map[string]reading{"net/ipv4/tcp_max_orphans": readNumber(sys, "net/ipv4/tcp_max_orphans")}
+	for i, file := range [...]string{"net/ipv4/tcp_mem", "net/ipv4/udp_mem"} {
+		host[netMemory[i]] = readField(sys, file, 2)
+	}
+	for name, value := range host {
+		if value.why == "" {
+			f.sysctls[name] = value
+		}
+	}
+}
+
 // netMemory are the names of the third field, the ceiling in pages.
 var netMemory = [...]string{"tcp_mem", "udp_mem"}
 

@@ -16,7 +16,7 @@ func processLimits(root fs.FS, p *Start) []Limit {
 		openFiles(root, dir, p),
 		userThreads(root, dir, p),
 		Limit{
-			Name: "mappings", Scope: "process", Unit: "mappings", Error: "mmap(), new threads: ENOMEM, EAGAIN",
+			Name: "mappings", Scope: "process", Unit: "mappings", Shared: true, Error: "mmap(), new threads: ENOMEM, EAGAIN",
 			Raise: "sysctl -w vm.max_map_count=N, without a restart",
 		}.of(countLines(root, dir+"/maps"), readNumber(root, "proc/sys/vm/max_map_count")),
 	}
@@ -50,7 +50,7 @@ func openFiles(root fs.FS, dir string, p *Start) Limit {
 // which does not bind root (copy_process, kernel/fork.c).
 func userThreads(root fs.FS, dir string, p *Start) Limit {
 	soft, _ := readRlimit(root, dir, "Max processes")
-	l := Limit{Name: "user_threads", Scope: "user", Unit: "threads", Error: "clone(), fork(): EAGAIN"}.
+	l := Limit{Name: "user_threads", Scope: "user", Unit: "threads", Shared: true, Error: "clone(), fork(): EAGAIN"}.
 		of(threadsOf(root, p.UID), soft)
 	l.Raise = p.raise(ways{
 		directive: "LimitNPROC=N", engine: "--ulimit nproc=N:N", session: "nproc N", shell: "ulimit -u N",

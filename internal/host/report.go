@@ -3,6 +3,8 @@ package host
 import (
 	"fmt"
 	"math"
+	"strings"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
 )
@@ -17,12 +19,26 @@ type NamespaceRange struct {
 	// TCP, UDP and SCTP are the distinct ports of the range in use. SCTP is
 	// counted where its module is loaded.
 	TCP, UDP, SCTP *int
-	Fullest        *Pool // where most ports are taken
-	Outside        *PortSet
+	// Poisoned are the ports of the range that connect() passes over, because a
+	// program has bound them: at least so many.
+	Poisoned *int
+	Fullest  *Pool // where most ports are taken
+	Outside  *PortSet
 }
 
 // Ports is what the kernel gives by itself.
 func (n *NamespaceRange) Ports() int { return Dealt(n.Limits.Range, n.Limits.Reserved).Count() }
+
+// Capacity is what connect() gives to one destination, as far as it is known what
+// is poisoned.
+func (n *NamespaceRange) Capacity() int { return n.Ports() - valueOr0(n.Poisoned) }
+
+func valueOr0(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
 
 // waitSeconds is the longest that a TIME_WAIT keeps its port: 60 s
 // (TCP_TIMEWAIT_LEN), rounded up by the timer wheel by at most 5.12 s, where a
@@ -67,12 +83,27 @@ type RangeReport struct {
 	Unseen []string
 	// Registry says which registry Check.Registered comes from.
 	Registry string
+	// Recording was searched for ports that were bound; nil if none was.
+	Recording *Recording
+}
+
+// Recording is what of a recording counts in a judgement.
+type Recording struct {
+	File, Host string // Host is "" if it does not say where it was made
+	// From and To are its extent; zero if it does not know wall time.
+	From, To time.Time
+	// Ports are those that a program bound in the namespace that is judged; nil
+	// if nothing is told of that.
+	Ports *int
 }
 
 // Summary is the answer in one sentence.
 func (r *RangeReport) Summary() string {
 	if c := r.Check; c != nil {
-		return c.summary()
+		if r.Recording != nil {
+			return c.summary("held or claimed here, or was bound in the recording")
+		}
+		return c.summary("held or claimed here")
 	}
 	if r.Need != nil {
 		return r.Need.summary()
@@ -81,22 +112,67 @@ func (r *RangeReport) Summary() string {
 		return "No namespace could be read."
 	}
 	n := &r.Namespaces[0]
-	return fmt.Sprintf("Namespace %s gives %d ports, %s; at least %.0f connections a second to one destination, if this side closes first.",
-		n.Name, n.Ports(), n.Limits.Range, Sustained(n.Ports()))
+	return fmt.Sprintf("Namespace %s gives %d ports, %s%s; at least %.0f connections a second to one destination, if this side closes first%s.",
+		n.Name, n.Ports(), n.Limits.Range, boundOf(n.Poisoned), Sustained(n.Capacity()), unlessBound(n.Poisoned))
 }
 
-func (c *Check) summary() string {
+// boundOf says how many ports of a range programs have bound, if any.
+func boundOf(poisoned *int) string {
+	if valueOr0(poisoned) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them bound by programs and lost to connect()", *poisoned)
+}
+
+// unlessBound is the condition of a rate where it is not known what programs have
+// bound.
+func unlessBound(poisoned *int) string {
+	if poisoned == nil {
+		return ", and no program has bound ports of it"
+	}
+	return ""
+}
+
+// SustainedThen is the connections a second of the proposed range (see
+// [Sustained]).
+func (c *Check) SustainedThen() float64 { return Sustained(c.PortsThen - valueOr0(c.Poisoned)) }
+
+// Proposed says what the proposed range gives.
+func (c *Check) Proposed() string {
+	return fmt.Sprintf("(%+d)%s, %.0f connections a second to one destination at least%s",
+		c.PortsThen-c.PortsNow, boundOf(c.Poisoned), c.SustainedThen(), unlessBound(c.Poisoned))
+}
+
+// summary is the verdict in one sentence; sought says what was looked for.
+func (c *Check) summary(sought string) string {
 	switch {
 	case c.Verdict == Unsafe:
-		ports := &PortSet{}
-		for i := range c.Exposes {
-			ports.Add(c.Exposes[i].Ports)
-		}
-		return fmt.Sprintf("Unsafe: %s would newly expose %s, held or claimed on this host.", c.Range, shorten(ports.String()))
+		return c.unsafe()
 	case c.Verdict == Reservations && len(c.Reasons) == 1:
-		return fmt.Sprintf("%s exposes nothing that is held or claimed here, with one reservation: %s.", c.Range, c.Reasons[0])
+		return fmt.Sprintf("%s exposes nothing that is %s, with one reservation: %s.", c.Range, sought, c.Reasons[0])
 	case c.Verdict == Reservations:
-		return fmt.Sprintf("%s exposes nothing that is held or claimed here, with %d reservations.", c.Range, len(c.Reasons))
+		return fmt.Sprintf("%s exposes nothing that is %s, with %d reservations.", c.Range, sought, len(c.Reasons))
 	}
-	return fmt.Sprintf("Safe as far as this host can tell: %s newly exposes nothing that is held or claimed here.", c.Range)
+	return fmt.Sprintf("Safe as far as this host can tell: %s newly exposes nothing that is %s.", c.Range, sought)
+}
+
+// unsafe says which ports speak against the range: those of this host, and those
+// that only the recording shows.
+func (c *Check) unsafe() string {
+	here, past := &PortSet{}, &PortSet{}
+	for i := range c.Exposes {
+		if c.Exposes[i].Kind == KindRecorded {
+			past.Add(c.Exposes[i].Ports)
+		} else {
+			here.Add(c.Exposes[i].Ports)
+		}
+	}
+	var parts []string
+	if here.Count() > 0 {
+		parts = append(parts, shorten(here.String())+", held or claimed on this host")
+	}
+	if past = past.Without(here); past.Count() > 0 {
+		parts = append(parts, shorten(past.String())+", bound in the recording")
+	}
+	return fmt.Sprintf("Unsafe: %s would newly expose %s.", c.Range, strings.Join(parts, "; and "))
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -21,11 +22,11 @@ type ways struct {
 	directive string // of a unit
 	engine    string // option of docker and podman
 	pod       string
-	session   string // line of limits.conf, without the user; "" if none helps
-	shell     string // before the start; "" if none helps
+	session   string // line of limits.conf, without the user
+	shell     string // before the start
 }
 
-// raise is the way that fits the process.
+// raise is the way that fits the process, for a limit of the process or its user.
 func (s *Start) raise(w ways) string {
 	switch {
 	case s.Pod != "":
@@ -34,10 +35,31 @@ func (s *Start) raise(w ways) string {
 		return w.engine + "; a new container"
 	case strings.HasSuffix(s.Unit, ".service"):
 		return fmt.Sprintf("systemctl edit %s: [Service] %s; systemctl restart %s", s.Unit, w.directive, s.Unit)
-	case strings.HasPrefix(s.Unit, "session-") && w.session != "":
+	case strings.HasPrefix(s.Unit, "session-"):
 		return "/etc/security/limits.conf: USER - " + w.session + "; a new login"
-	case w.shell != "":
-		return w.shell + " before it is started"
 	}
-	return "systemd-run -p " + w.directive + " starts it with one"
+	return w.shell + " before it is started"
+}
+
+// raiseGroup is the way to raise a limit that the file of a cgroup holds. Who made
+// the group decides, which need not be who started the process: an application may
+// have groups of its own within its unit.
+func (s *Start) raiseGroup(w ways, group, file string) string {
+	unit := path.Base(group)
+	write := "echo N > " + file + ", at once; it lasts as long as the group"
+	switch {
+	case w == ways{}:
+		return write
+	case group == "/": // the real root has no limits
+		return "outside of this cgroup namespace, where the container was started: " + w.engine + "; of a pod: " + w.pod
+	case s.Container != "" && strings.Contains(unit, s.Container):
+		return s.raise(w)
+	case s.Pod != "" && (strings.Contains(unit, s.Pod) || strings.Contains(unit, strings.ReplaceAll(s.Pod, "-", "_"))):
+		return w.pod + "; a new pod"
+	case strings.HasSuffix(unit, ".service"):
+		return (&Start{Unit: unit}).raise(w)
+	case strings.HasSuffix(unit, ".slice"), strings.HasSuffix(unit, ".scope"):
+		return fmt.Sprintf("systemctl set-property %s %s, at once", unit, w.directive)
+	}
+	return write
 }

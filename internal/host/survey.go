@@ -43,6 +43,10 @@ type Survey struct {
 	// Accepted counts the connections on each port that is listened on,
 	// Handshakes those that are not established yet.
 	Accepted, Handshakes map[uint16]int
+	// Unlistened counts the connections on each port that nobody listens on and the
+	// kernel does not deal: a program bound it, a listener that has ended accepted
+	// them, or they are older than the range.
+	Unlistened map[uint16]int
 	// TimeWait counts the sockets in TIME_WAIT, of both sides.
 	TimeWait int
 	// outgoing are the ports of connections that were not accepted.
@@ -62,12 +66,14 @@ type poolKey struct {
 // NewSurvey makes an empty survey of a namespace with these settings.
 func NewSurvey(settings *event.Limits) *Survey {
 	return &Survey{
-		Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, pools: map[poolKey]*[2]int{},
+		Accepted: map[uint16]int{}, Handshakes: map[uint16]int{}, Unlistened: map[uint16]int{}, pools: map[poolKey]*[2]int{},
 		settings: *settings, dealt: Dealt(settings.Range, settings.Reserved),
 	}
 }
 
-// Add counts a socket.
+// Add counts a socket. What a listener that has ended had accepted looks like an
+// outgoing connection, and is counted like one: it takes its port away from the
+// same destination.
 func (s *Survey) Add(k *Socket) {
 	port := k.Local.Port()
 	if port == 0 {
@@ -107,7 +113,9 @@ func (s *Survey) addTCP(k *Socket) {
 		s.Accepted[port]++
 	case k.Remote.IsValid():
 		s.outgoing.AddPort(port)
-		if s.dealt.Has(port) && !s.reusable(k) {
+		if !s.dealt.Has(port) {
+			s.Unlistened[port]++
+		} else if !s.reusable(k) {
 			s.count(poolKey{k.Local.Addr(), k.Remote}, port)
 		}
 	}
@@ -125,17 +133,26 @@ func (s *Survey) reusable(k *Socket) bool {
 	return s.settings.TWReuse == 1 || s.settings.TWReuse == 2 && loopback
 }
 
-// Poisoned is how many dealt ports connect() skips, because a program bound
-// them: bound and listening sockets, as far as the source lists them.
-func (s *Survey) Poisoned() int {
-	var bound PortSet
+// Bound are the TCP ports that programs bound, in the range or not: those of bound
+// and listening sockets, as far as the source lists them. That a connection's port
+// was bound before is not listed.
+func (s *Survey) Bound() *PortSet {
+	bound := &PortSet{}
 	for i := range s.Fixed {
 		if k := &s.Fixed[i]; k.Protocol == event.TCP {
 			bound.AddPort(k.Local.Port())
 		}
 	}
-	return bound.And(s.dealt).Count()
+	return bound
 }
+
+// Poisoned is how many dealt ports connect() skips at least, because a program
+// bound them.
+func (s *Survey) Poisoned() int { return s.Bound().And(s.dealt).Count() }
+
+// Capacity is how many ports connect() gives to one destination at most: those of
+// the range minus the reserved and the poisoned ones.
+func (s *Survey) Capacity() int { return s.dealt.Count() - s.Poisoned() }
 
 func (s *Survey) count(key poolKey, port uint16) {
 	halves := s.pools[key]
@@ -183,8 +200,9 @@ func (s *Survey) Pools(n int) []Pool {
 	return all[:min(n, len(all))]
 }
 
-// Outside are the ports of outgoing connections that the range does not hold:
-// their programs bound them, or they are older than the range.
+// Outside are the ports of connections without a listener that the range does not
+// hold: their programs bound them, a listener that has ended accepted them, or
+// they are older than the range.
 func (s *Survey) Outside(r event.PortRange) *PortSet { return s.outgoing.Without(SetOf(r)) }
 
 // InRange is how many distinct ports of the range, reserved ones left out, the

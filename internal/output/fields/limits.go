@@ -25,8 +25,10 @@ var Limits = newDocument("portwatch.limits/1", "Every limit that stops a program
 				}
 				return Text(r.FirstWall.Name)
 			}),
-		rows("accepted", "Listening ports with the connections that share each.", acceptedOn,
-			func(r *host.LimitsReport) ([]host.AcceptedOn, bool) { return r.Accepted, r.Accepted != nil }),
+		rows("accepted", "Listening ports with the connections that share each.", onPort,
+			func(r *host.LimitsReport) ([]host.OnPort, bool) { return r.Accepted, r.Accepted != nil }),
+		rows("unlistened", "Ports with connections that nobody listens on and the range does not give: their programs bound them, a listener that has ended accepted them, or they are older than the range.",
+			onPort, func(r *host.LimitsReport) ([]host.OnPort, bool) { return r.Unlistened, r.Unlistened != nil }),
 		rows("pools", "Destinations towards which most local ports are taken.", fullestPool,
 			func(r *host.LimitsReport) ([]host.Pool, bool) { return r.Pools, r.Pools != nil }),
 		wordsOf("notes", "What else to mind.", func(_ *Context, r *host.LimitsReport) []string { return orNone(r.Notes) }),
@@ -57,7 +59,7 @@ func limitRow() Object[limitIn] {
 		one("unread", "", "Why used or max is not known.", String, func(_ *Context, l *limitIn) Value { return Text(l.Unread) }),
 		one("error", "", "What a program gets that meets it, or what happens silently.", String,
 			func(_ *Context, l *limitIn) Value { return Text(l.Error) }),
-		one("counter", "", "The counter that proves that it was hit; null if the kernel counts nothing.", String,
+		one("counter", "", "The counter that proves that it was hit, the namespace's own also where the limit is the host's; null if the kernel counts nothing.", String,
 			func(_ *Context, l *limitIn) Value { return Text(l.Counter) }),
 		one("counter_total", "", "The counter since boot, or since the namespace or group was made.", Integer,
 			func(_ *Context, l *limitIn) Value { return number64(l.Total) }),
@@ -68,10 +70,10 @@ func limitRow() Object[limitIn] {
 	}
 }
 
-var acceptedOn = Object[host.AcceptedOn]{
-	one("port", "", "The port that is listened on.", Integer, func(_ *Context, a *host.AcceptedOn) Value { return Plain(uint64(a.Port)) }),
-	one("connections", "connections", "Connections accepted on it, TIME_WAIT included.", Integer,
-		func(_ *Context, a *host.AcceptedOn) Value { return Count(uint64(a.Count)) }),
+var onPort = Object[host.OnPort]{
+	one("port", "", "The local port.", Integer, func(_ *Context, a *host.OnPort) Value { return Plain(uint64(a.Port)) }),
+	one("connections", "connections", "Connections on it, TIME_WAIT included.", Integer,
+		func(_ *Context, a *host.OnPort) Value { return Count(uint64(a.Count)) }),
 }
 
 // number64 is a whole number; nil is absent, and so is a number that readers
@@ -96,8 +98,12 @@ func LimitColumns(t host.Thresholds, watched bool) []Column[host.Limit] {
 	if watched {
 		hits = right(of("HIT NOW", "counter_delta"))
 	}
-	owner := of("OF", "owner")
-	owner.Tail = true
+	owner := Column[host.Limit]{Header: "OF", Tail: true, Value: func(_ *Context, l *host.Limit) Value {
+		if l.Scope == "host" { // one for all namespaces
+			return Text("all")
+		}
+		return Text(l.Owner)
+	}}
 	return []Column[host.Limit]{
 		of("LIMIT", "name"), right(of("USED", "used")), right(of("MAX", "max")),
 		{Header: "FULL", Right: true, Value: func(_ *Context, l *host.Limit) Value { return percent(l) }},

@@ -1,21 +1,31 @@
 package fields
 
-import "github.com/portwatch/portwatch/internal/host"
+import (
+	"slices"
 
-// RangeColumns are the table of namespaces in range.
-func RangeColumns() []Column[host.NamespaceRange] {
-	return []Column[host.NamespaceRange]{
+	"github.com/portwatch/portwatch/internal/host"
+)
+
+// RangeColumns are the table of namespaces in range; what is known of none has no
+// column.
+func RangeColumns(rows []host.NamespaceRange) []Column[host.NamespaceRange] {
+	all := []Column[host.NamespaceRange]{
 		{Header: "NETNS", Value: func(_ *Context, n *namespaceRange) Value { return netnsWord(n.Name, n.NetNS) }},
 		{Header: "RANGE", Value: func(_ *Context, n *namespaceRange) Value { return Text(n.Limits.Range.String()) }},
 		numbers("PORTS", hostRange.Named("ports")),
 		numbers("RESERVED", hostRange.Named("reserved")),
+		numbers("POISONED", hostRange.Named("poisoned")),
 		numbers("TCP IN USE", rangeNamespace.Named("tcp_in_use")),
 		numbers("UDP IN USE", rangeNamespace.Named("udp_in_use")),
-		numbers("SCTP", rangeNamespace.Named("sctp_in_use")),
-		{Header: "CONN/s", Right: true, Value: func(_ *Context, n *namespaceRange) Value {
-			return Count(uint64(host.Sustained(n.Ports())))
-		}},
 	}
+	if slices.ContainsFunc(rows, func(n host.NamespaceRange) bool { return n.SCTP != nil }) {
+		all = append(all, numbers("SCTP", rangeNamespace.Named("sctp_in_use")))
+	}
+	return append(all, Column[host.NamespaceRange]{
+		Header: "CONN/s", Right: true, Value: func(_ *Context, n *namespaceRange) Value {
+			return Count(uint64(host.Sustained(n.Capacity())))
+		},
+	})
 }
 
 // ClaimColumns are the table of what is held or claimed.
@@ -30,14 +40,32 @@ func ClaimColumns() []Column[host.Claim] {
 	}
 }
 
-// ExposureColumns are the table of what a range would newly expose.
-func ExposureColumns() []Column[host.Exposure] {
-	return []Column[host.Exposure]{
+// ExposureColumns are the table of what a range would newly expose. recorded
+// says whether a recording was searched.
+func ExposureColumns(recorded bool) []Column[host.Exposure] {
+	all := []Column[host.Exposure]{
 		{Header: "PORTS", Value: func(_ *Context, e *host.Exposure) Value { return claimPorts(&e.Claim) }},
 		{Header: "PROTO", Value: func(_ *Context, e *host.Exposure) Value { return Text(anyWord(protocolWord(e.Protocol))) }},
 		{Header: "WHAT", Value: exposure.Named("kind").value},
-		{Header: "WHO", Value: func(_ *Context, e *host.Exposure) Value { return Text(Claimant(&e.Claim)) }},
 	}
+	if recorded {
+		all = append(all, Column[host.Exposure]{Header: "BOUND AT", Value: boundAt})
+	}
+	return append(all, Column[host.Exposure]{
+		Header: "WHO", Value: func(_ *Context, e *host.Exposure) Value { return Text(Claimant(&e.Claim)) },
+	})
+}
+
+// boundAt is when the port was last bound, as far as a recording tells.
+func boundAt(c *Context, e *host.Exposure) Value {
+	const layout = "2006-01-02 15:04:05"
+	switch {
+	case !e.Bound.IsZero():
+		return Text(e.Bound.In(c.location()).Format(layout))
+	case !e.Seen.IsZero():
+		return Text("before " + e.Seen.In(c.location()).Format(layout))
+	}
+	return Value{}
 }
 
 // ServiceColumns are the table of names in a registry.

@@ -2,6 +2,7 @@ package fields
 
 import (
 	"strings"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/aggregate"
 	"github.com/portwatch/portwatch/internal/event"
@@ -90,11 +91,11 @@ var rangeNamespace = Object[namespaceRange]{
 		func(n *namespaceRange) *host.Pool { return n.Fullest }),
 	one("sustainable_per_second", "per second",
 		"Connections to one destination from one address that the range sustains at least, if this side closes first.", Real,
-		func(_ *Context, n *namespaceRange) Value { return Number(host.Sustained(n.Ports())) }),
+		func(_ *Context, n *namespaceRange) Value { return Number(host.Sustained(n.Capacity())) }),
 	one("sustainable_per_second_reusing", "per second",
 		"The same where tcp_tw_reuse is effective for every destination; null where it is not.", Real,
 		func(_ *Context, n *namespaceRange) Value {
-			if rate, ok := host.SustainedReusing(&n.Limits, n.Ports()); ok {
+			if rate, ok := host.SustainedReusing(&n.Limits, n.Capacity()); ok {
 				return Number(rate)
 			}
 			return Value{}
@@ -111,6 +112,8 @@ var hostRange = Object[namespaceRange]{
 	}),
 	one("ports", "ports", "Ports of the range minus the reserved ones.", Integer,
 		func(_ *Context, n *namespaceRange) Value { return Count(uint64(n.Ports())) }),
+	one("poisoned", "ports", "Those that connect() passes over because a program has bound them, at least; null if that is not known.", Integer,
+		func(_ *Context, n *namespaceRange) Value { return whole(n.Poisoned) }),
 }
 
 var fullestPool = Object[host.Pool]{
@@ -121,7 +124,7 @@ var fullestPool = Object[host.Pool]{
 		func(_ *Context, p *host.Pool) Value { return Count(uint64(p.Ports)) }),
 }
 
-const claimWords = "listening bound published kubernetes mesos systemd asked"
+const claimWords = "listening bound published kubernetes mesos systemd asked recorded"
 
 var claim = Object[host.Claim]{
 	one("low", "", "The lowest port.", Integer, func(_ *Context, c *host.Claim) Value { return Plain(uint64(c.Ports.Low)) }),
@@ -142,6 +145,19 @@ var claim = Object[host.Claim]{
 		func(_ *Context, c *host.Claim) Value { return Text(c.Namespace) }),
 	one("reserved", "", "Whether all of these ports are reserved.", Boolean,
 		func(_ *Context, c *host.Claim) Value { return Bool(c.Reserved) }),
+	one("seen_at", "", "When the recording first shows that the owner holds the port; null if it does not.", Time,
+		func(_ *Context, c *host.Claim) Value { return wallTime(c.Seen) }),
+	one("bound_at", "", "When it was last bound there, by the recording; null if that was before the recording, or is not in it.", Time,
+		func(_ *Context, c *host.Claim) Value { return wallTime(c.Bound) }),
+}
+
+// wallTime is a time that is not of the document's boot clock; the zero time is
+// absent.
+func wallTime(t time.Time) Value {
+	if t.IsZero() {
+		return Value{}
+	}
+	return Text(t.UTC().Format(timeFormat))
 }
 
 func protocolWord(p event.Protocol) string {
@@ -194,9 +210,11 @@ var rangeCheck = Object[host.RangeReport]{
 		func(_ *Context, r *host.RangeReport) Value {
 			return Number(float64(r.Check.PortsReserved - r.Check.PortsNow))
 		}),
+	one("poisoned", "ports", "Proposed ports that connect() would pass over because a program has bound them, at least; null if that is not known.", Integer,
+		func(_ *Context, r *host.RangeReport) Value { return whole(r.Check.Poisoned) }),
 	one("sustainable_per_second", "per second",
 		"Connections to one destination from one address that it sustains at least, if this side closes first.", Real,
-		func(_ *Context, r *host.RangeReport) Value { return Number(host.Sustained(r.Check.PortsThen)) }),
+		func(_ *Context, r *host.RangeReport) Value { return Number(r.Check.SustainedThen()) }),
 	one("exposed", "", "The ports that connections would newly be given; null if there are none.", String,
 		func(_ *Context, r *host.RangeReport) Value { return Text(host.FormatPorts(r.Check.Exposed)) }),
 	rows("exposes", "What is held or claimed among them.", exposure,
@@ -206,8 +224,19 @@ var rangeCheck = Object[host.RangeReport]{
 	one("registry", "", "Which registry.", String, func(_ *Context, r *host.RangeReport) Value { return Text(r.Registry) }),
 	one("reserve", "", "Today's reserved list with every exposed claim; null if it is empty.", String,
 		func(_ *Context, r *host.RangeReport) Value { return Text(host.FormatPorts(r.Check.Reserve)) }),
+	nest("recording", "The recording that was searched for bound ports; null if none was.", rangeRecording,
+		func(r *host.RangeReport) *host.Recording { return r.Recording }),
 	rows("lines", "The lines that set the range, with every exposed claim reserved.", lines,
 		func(r *host.RangeReport) ([]host.Lines, bool) { return r.Lines, true }),
+}
+
+var rangeRecording = Object[host.Recording]{
+	one("file", "", "Its name.", String, func(_ *Context, r *host.Recording) Value { return Text(r.File) }),
+	one("host", "", "Where it was made.", String, func(_ *Context, r *host.Recording) Value { return Text(r.Host) }),
+	one("from", "", "When it begins.", Time, func(_ *Context, r *host.Recording) Value { return wallTime(r.From) }),
+	one("to", "", "When it ends.", Time, func(_ *Context, r *host.Recording) Value { return wallTime(r.To) }),
+	one("ports", "ports", "Ports that programs bound in the namespace that is judged; null if it tells nothing of that.", Integer,
+		func(_ *Context, r *host.Recording) Value { return whole(r.Ports) }),
 }
 
 var rangeNeed = Object[host.Need]{
@@ -225,6 +254,16 @@ var rangeNeed = Object[host.Need]{
 		func(_ *Context, n *host.Need) Value { return Count(uint64(n.PortsReusing)) }),
 	one("reuse_on", "", "Whether tcp_tw_reuse is on for every destination.", Boolean,
 		func(_ *Context, n *host.Need) Value { return Bool(n.ReuseOn) }),
+	one("capacity", "ports", "Ports that today's range gives for sure, without those that programs have bound as far as that is known.", Integer,
+		func(_ *Context, n *host.Need) Value { return Count(uint64(n.PortsNow)) }),
+	one("poisoned", "ports", "Ports of the range that programs have bound, at least; null if that is not known.", Integer,
+		func(_ *Context, n *host.Need) Value { return whole(n.Poisoned) }),
+	one("sustainable_per_second", "per second",
+		"Connections that today's range sustains at least from one local address to all destinations, each as long as asked for; null if the load is a number.",
+		Real, func(_ *Context, n *host.Need) Value { return ofRate(n, n.Sustained) }),
+	one("sustainable_per_second_reusing", "per second",
+		"The same with tcp_tw_reuse on and timestamps on both sides; null if the load is a number.",
+		Real, func(_ *Context, n *host.Need) Value { return ofRate(n, n.SustainedReusing) }),
 	one("fits", "", "Whether today's range holds it from one local address.", Boolean,
 		func(_ *Context, n *host.Need) Value { return Bool(n.Fits()) }),
 	one("local_addresses", "", "Local addresses that it takes; null where the range gives nothing.", Integer,

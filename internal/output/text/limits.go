@@ -43,8 +43,17 @@ func appendUse(dst []byte, r *host.LimitsReport, width int) []byte {
 	for _, a := range r.Accepted {
 		lines = append(lines, fmt.Sprintf("%s accepted on :%d, they use one port", thousands(uint64(a.Count)), a.Port))
 	}
+	for _, u := range r.Unlistened {
+		lines = append(lines, fmt.Sprintf(
+			"%s on :%d, outside of what the range gives, and nobody listens on it: its program bound the port, a listener that has ended accepted them, or they are older than the range",
+			thousands(uint64(u.Count)), u.Port))
+	}
 	for _, p := range r.Pools {
-		lines = append(lines, fmt.Sprintf("%s local ports from %s to %s", thousands(uint64(p.Ports)), p.Local, p.Remote))
+		ports := "local ports"
+		if p.Ports == 1 {
+			ports = "local port"
+		}
+		lines = append(lines, fmt.Sprintf("%s %s from %s to %s", thousands(uint64(p.Ports)), ports, p.Local, p.Remote))
 	}
 	return appendList(dst, "Connections:", lines, width)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/host"
@@ -27,7 +28,7 @@ func AppendRange(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 		return appendNeed(dst, r.Need, o.Width)
 	}
 	dst = append(dst, '\n')
-	dst = Table[host.NamespaceRange]{Columns: fields.RangeColumns(), Width: o.Width}.Append(dst, c, r.Namespaces)
+	dst = Table[host.NamespaceRange]{Columns: fields.RangeColumns(r.Namespaces), Width: o.Width}.Append(dst, c, r.Namespaces)
 	var special []byte
 	for i := range r.Namespaces {
 		special = appendSpace(special, &r.Namespaces[i], o.Width)
@@ -54,9 +55,9 @@ func appendSpace(dst []byte, n *host.NamespaceRange, width int) []byte {
 	}
 	if p := n.Fullest; p != nil {
 		say("the fullest destination is %s, from %s: %s of %s ports.",
-			p.Remote, p.Local, thousands(uint64(p.Ports)), thousands(uint64(n.Ports())))
+			p.Remote, p.Local, thousands(uint64(p.Ports)), thousands(uint64(n.Capacity())))
 	}
-	if rate, ok := host.SustainedReusing(&n.Limits, n.Ports()); ok {
+	if rate, ok := host.SustainedReusing(&n.Limits, n.Capacity()); ok {
 		say("with tcp_tw_reuse on, %s connections a second to a destination that answers with timestamps.", thousands(uint64(rate)))
 	}
 	return dst
@@ -86,7 +87,7 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 	k := r.Check
 	dst = append(dst, '\n')
 	if len(k.Exposes) > 0 {
-		dst = appendSome(dst, c, o.Width, section[host.Exposure]{"more", fields.ExposureColumns(), k.Exposes})
+		dst = appendSome(dst, c, o.Width, section[host.Exposure]{"more", fields.ExposureColumns(r.Recording != nil), k.Exposes})
 		dst = append(dst, '\n')
 		for _, line := range happenings(k.Exposes) {
 			dst = appendWrapped(dst, line, 0, 2, o.Width)
@@ -94,8 +95,7 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 		dst = append(dst, '\n')
 	}
 	dst = appendLabelled(dst, "today", fmt.Sprintf("%s, %s ports", r.Namespaces[0].Limits.Range, thousands(uint64(k.PortsNow))), o.Width)
-	dst = appendLabelled(dst, "proposed", fmt.Sprintf("%s, %s ports (%+d), %.0f connections a second to one destination at least",
-		k.Range, thousands(uint64(k.PortsThen)), k.PortsThen-k.PortsNow, host.Sustained(k.PortsThen)), o.Width)
+	dst = appendLabelled(dst, "proposed", fmt.Sprintf("%s, %s ports %s", k.Range, thousands(uint64(k.PortsThen)), k.Proposed()), o.Width)
 	if k.PortsReserved != k.PortsThen {
 		dst = appendLabelled(dst, "then reserved", fmt.Sprintf("%s ports (%+d) once what is claimed is reserved",
 			thousands(uint64(k.PortsReserved)), k.PortsReserved-k.PortsNow), o.Width)
@@ -107,6 +107,9 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 	dst = appendLabelled(dst, "newly exposed", exposed, o.Width)
 	dst = appendLabelled(dst, "registered", fmt.Sprintf("%s names (%s) in it; a name is no claim, --registry lists them",
 		thousands(uint64(len(k.Registered))), event.Printable(r.Registry)), o.Width)
+	if r.Recording != nil {
+		dst = appendLabelled(dst, "recording", recordingWords(c, r), o.Width)
+	}
 	if o.Registry && len(k.Registered) > 0 {
 		dst = append(dst, '\n')
 		dst = Table[host.Service]{Columns: fields.ServiceColumns(), Width: o.Width}.Append(dst, c, k.Registered)
@@ -115,6 +118,26 @@ func appendCheck(dst []byte, c *fields.Context, r *host.RangeReport, o RangeOpti
 	dst = appendLines(dst, r, o.Width)
 	dst = appendList(dst, "Mind:", r.Notes, o.Width)
 	return appendList(dst, "Cannot see:", r.Unseen, o.Width)
+}
+
+// recordingWords say what was searched for bound ports.
+func recordingWords(c *fields.Context, r *host.RangeReport) string {
+	x := r.Recording
+	words := event.Printable(x.File)
+	if x.Host != "" {
+		words += " of " + event.Printable(x.Host)
+	}
+	if !x.From.IsZero() {
+		location := c.Location
+		if location == nil {
+			location = time.UTC
+		}
+		words += fmt.Sprintf(", %s to %s", x.From.In(location).Format("2006-01-02 15:04:05"), x.To.In(location).Format("15:04:05 -07:00"))
+	}
+	if x.Ports == nil {
+		return words
+	}
+	return words + fmt.Sprintf("; ports bound in it in namespace %s: %s", event.Printable(r.Namespaces[0].Name), thousands(uint64(*x.Ports)))
 }
 
 // happenings are what would happen, once for each kind.
@@ -182,6 +205,17 @@ func appendList(dst []byte, heading string, entries []string, width int) []byte 
 	return dst
 }
 
+// poisonedWords say what was subtracted from the ports of a range.
+func poisonedWords(poisoned *int) string {
+	switch {
+	case poisoned == nil:
+		return ", if no program has bound any: the sockets could not be read"
+	case *poisoned > 0:
+		return ", without the " + thousands(uint64(*poisoned)) + " that programs have bound, which connect() passes over"
+	}
+	return ""
+}
+
 // appendNeed appends what a load takes, and what to do where it does not fit.
 func appendNeed(dst []byte, n *host.Need, width int) []byte {
 	dst = append(dst, '\n')
@@ -194,7 +228,11 @@ func appendNeed(dst []byte, n *host.Need, width int) []byte {
 		dst = appendLabelled(dst, "with reuse", fmt.Sprintf(
 			"%s where tcp_tw_reuse is on and both sides use timestamps; here it is %s", thousands(uint64(n.PortsReusing)), state), width)
 	}
-	dst = appendLabelled(dst, "today", thousands(uint64(n.PortsNow))+" ports in the range", width)
+	dst = appendLabelled(dst, "today", thousands(uint64(n.PortsNow))+" ports in the range"+poisonedWords(n.Poisoned), width)
+	if n.Connections == 0 {
+		dst = appendLabelled(dst, "sustains", fmt.Sprintf("%s connections a second of %g s, or %s with reuse, from one local address",
+			thousands(uint64(n.Sustained)), n.Life, thousands(uint64(n.SustainedReusing))), width)
+	}
 	dst = appendLabelled(dst, "open files", fmt.Sprintf(
 		"%s for the connections, beside what the program has open (ulimit -n)", thousands(uint64(n.OpenFiles))), width)
 	if n.Addresses < 2 {
