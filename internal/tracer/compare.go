@@ -100,12 +100,17 @@ func (w *walker) holds(lease *bpfPwLease, clock bpfPwClock) event.Event {
 
 // missed reports whether the walk went where the socket must be, and did not
 // meet it. A port that is bound and nothing else may be on its way between two
-// processes, where no table shows it: its end never goes unseen, because it
-// happens in a system call. A lease without a port is still being made.
+// processes, where no table shows it: its end happens in a system call, and goes
+// unseen only if something was lost since. A lease without a port is still being
+// made.
 func (w *walker) missed(lease *bpfPwLease, walked map[uint32]bool, began event.Time) bool {
-	return lease.Word.Walk != w.number && walked[lease.Netns] &&
-		event.Time(lease.Changed) < began && event.Time(lease.Born) < began &&
-		lease.LocalPort != 0 && event.State(lease.Word.State) != event.StateBound
+	if lease.Word.Walk == w.number || !walked[lease.Netns] || lease.LocalPort == 0 {
+		return false
+	}
+	if event.State(lease.Word.State) == event.StateBound && lease.Changed >= w.lossAt.Load() {
+		return false
+	}
+	return event.Time(lease.Changed) < began && event.Time(lease.Born) < began
 }
 
 // bury ends an entry of pw_leases that has no socket.

@@ -68,6 +68,7 @@ func (t *Tracer) tellLosses(at event.Time) {
 	for i := range lost {
 		if heals(lost[i]) {
 			t.rounds.wanted = true
+			t.rounds.walker.lossAt.Store(uint64(at))
 		}
 		t.stats.lose(lost[i])
 		t.push(event.Event{Kind: event.KindLost, Time: at, Lost: &lost[i]})

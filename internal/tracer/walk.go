@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -73,6 +74,8 @@ type walker struct {
 	// the last walk looked.
 	acceptedChanges map[bpfPwAcceptedKey]uint64
 	idle            *idleWatch
+	// lossAt is when something was last found to be lost, as an event.Time.
+	lossAt atomic.Uint64
 }
 
 // suspect is what an entry looked like when it was missed.

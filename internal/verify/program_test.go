@@ -444,6 +444,18 @@ func (p *program) checkOwners() {
 // missing is what checkOwners finds out.
 func (p *program) checkBound() {
 	p.Helper()
+	p.rooms[0].audited(p.T, func() bool { return len(p.deserted()) == 0 })
+	for _, el := range p.deserted() {
+		p.Errorf("seed %d: %v (cookie %d) is bound by a socket that is no more; losses %+v",
+			p.seed, el.Local, el.ID.Cookie, p.rooms[0].ledger.Snapshot(0).Losses)
+		p.blame(el.NetNS, el.ID.Cookie)
+	}
+}
+
+// deserted are the leases of bound sockets that the program has closed. Where the
+// kernel skipped the program that tells, two audits find out.
+func (p *program) deserted() (leases []event.Lease) {
+	p.Helper()
 	bound := map[uint64]bool{}
 	for _, s := range p.sockets {
 		if s.taker != nil {
@@ -453,12 +465,11 @@ func (p *program) checkBound() {
 	for _, r := range p.rooms {
 		for _, el := range r.leases(func(el *event.Lease) bool { return el.State == event.StateBound }) {
 			if !bound[el.ID.Cookie] {
-				p.Errorf("seed %d: %v (cookie %d) is bound by a socket that is no more; losses %+v",
-					p.seed, el.Local, el.ID.Cookie, r.ledger.Snapshot(0).Losses)
-				p.blame(el.NetNS, el.ID.Cookie)
+				leases = append(leases, el)
 			}
 		}
 	}
+	return leases
 }
 
 // of is the story of a socket.
