@@ -42,7 +42,7 @@ func (r *Reader) advance() error {
 func (r *Reader) tailOrDamage(start int64, rest []byte) error {
 	r.window.skip(len(rest))
 	known := min(len(rest), len(marker))
-	if bytes.Equal(rest[:known], []byte(marker)[:known]) {
+	if bytes.Equal(rest[:known], []byte(marker)[:known]) || isBlank(rest) && r.open == nil {
 		r.tail = int64(len(rest))
 	} else {
 		r.spoil(start, errHeader.Error())
@@ -69,11 +69,17 @@ func (r *Reader) short(start int64) error {
 	return nil
 }
 
-// resume looks for the next block behind a header that is none.
+// resume looks for the next block behind a header that is none. Nothing but zeros
+// up to the end is room that a crash of the machine has left, as a cut-off tail is.
 func (r *Reader) resume(start int64, reason string) error {
+	found, err := r.window.scan(1)
+	if err == nil && !found && r.window.blank && r.open == nil {
+		r.tail = r.window.offset - start
+		r.finish()
+		return nil
+	}
 	r.spoil(start, reason)
 	r.sure = false
-	found, err := r.window.scan(1)
 	if err == nil && !found {
 		r.finish()
 	}

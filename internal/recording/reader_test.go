@@ -98,6 +98,41 @@ func spoiled(r *rand.Rand, file []byte) (damaged []byte, what string) {
 	return damaged[:at], "truncate"
 }
 
+// What a crash of the machine leaves behind the last block may be zeros: no damage.
+func TestBlankTailIsNoDamage(t *testing.T) {
+	want := fewSeconds(t)
+	file := written(t, want)
+	blocks := file[:len(file)-trailerBlocks(t, file)]
+	for _, zeros := range []int{1, 3, headerLen - 1, headerLen, 4096, 1 << 20} {
+		in := reading(t, append(bytes.Clone(blocks), make([]byte, zeros)...))
+		if got := drain(t, in); len(got) != len(want) {
+			t.Errorf("%d zeros: %d events, want %d", zeros, len(got), len(want))
+		}
+		if tail, cut := in.Tail(); tail != int64(zeros) || !cut || len(in.Damages()) > 0 {
+			t.Errorf("%d zeros: tail %d, cut %v, damages %+v", zeros, tail, cut, in.Damages())
+		}
+		in = reading(t, append(append(bytes.Clone(blocks), make([]byte, zeros)...), 1))
+		if drain(t, in); len(in.Damages()) != 1 {
+			t.Errorf("%d zeros and a one: damages %+v", zeros, in.Damages())
+		}
+	}
+}
+
+// trailerBlocks is how many bytes the index and the trailer take.
+func trailerBlocks(t *testing.T, file []byte) int {
+	t.Helper()
+	for at := 0; ; {
+		h, err := parseHeader(file[at:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.kind == typeIndex {
+			return len(file) - at
+		}
+		at += headerLen + int(h.payload)
+	}
+}
+
 // Damage takes one block, or two where it lies across their border; no event is
 // another one than was written, and what is missing is told in its place.
 func TestDamageTakesWhatItTouches(t *testing.T) {

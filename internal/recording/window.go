@@ -15,6 +15,7 @@ type window struct {
 	store  []byte // the memory of buf
 	offset int64
 	eof    bool
+	blank  bool // the last scan passed nothing but zeros
 }
 
 const windowStep = 256 << 10
@@ -60,19 +61,20 @@ func (w *window) skip(n int) {
 // scan looks for the next whole header, at least from bytes ahead, and moves to
 // it, or to the end of the input.
 func (w *window) scan(from int) (found bool, err error) {
+	w.blank = true
 	for {
-		w.skip(min(from, len(w.buf)))
+		w.pass(min(from, len(w.buf)))
 		i := bytes.Index(w.buf, []byte(marker))
 		if i < 0 {
 			i = max(0, len(w.buf)-len(marker)+1)
 		}
-		w.skip(i)
+		w.pass(i)
 		b, err := w.peek(headerLen)
 		if err != nil {
 			return false, err
 		}
 		if len(b) < headerLen { // the end: a marker in there begins no header
-			w.skip(len(b))
+			w.pass(len(b))
 			return false, nil
 		}
 		if _, err := parseHeader(b); err == nil {
@@ -81,3 +83,12 @@ func (w *window) scan(from int) (found bool, err error) {
 		from = 1
 	}
 }
+
+// pass skips what a scan has looked at.
+func (w *window) pass(n int) {
+	w.blank = w.blank && isBlank(w.buf[:n])
+	w.skip(n)
+}
+
+// isBlank reports whether there is nothing but zeros.
+func isBlank(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }

@@ -20,7 +20,7 @@ func TestBoundLeaseWithoutASocket(t *testing.T) {
 	if err := leases.Put(lease.Cookie, lease); err != nil {
 		t.Fatal(err)
 	}
-	for looks := 0; looks < 3; looks++ {
+	for range 3 {
 		s.until("an audit", func(ev *event.Event) bool { return ev.Kind == event.KindIdle })
 	}
 	var kept bpfPwLease
