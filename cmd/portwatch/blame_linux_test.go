@@ -10,12 +10,15 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/portwatch/portwatch/internal/event"
 	"github.com/portwatch/portwatch/internal/output/fields"
 	"github.com/portwatch/portwatch/internal/output/schematest"
 	"github.com/portwatch/portwatch/internal/tracer/tracertest"
@@ -98,14 +101,14 @@ type scene struct {
 	ns      *tracertest.NS
 	process *os.Process // the portwatch that watches, while actors act
 	actors  []*tracertest.Actor
-	watched string // how long it watches
+	linger  time.Duration // how long it watches on when they have
 }
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	ns := tracertest.PrivateNetNS(t)
 	ns.SetRange(40000, 40099)
-	return &scene{T: t, ns: ns, watched: watched}
+	return &scene{T: t, ns: ns, linger: time.Second}
 }
 
 func (s *scene) actor(name string) *tracertest.Actor {
@@ -151,15 +154,12 @@ func (s *scene) succeed(what string, errno syscall.Errno) {
 	}
 }
 
-// watched is how long the command watches: it is ready after a fraction of it,
-// and what the actors do takes another.
-const watched = "6s"
-
-// ask runs a verb, lets the actors act as soon as all sockets were read, and
-// returns its document.
+// ask runs a verb, lets the actors act as soon as all sockets were read, stops it
+// once it has told what happened up to a while after that, and returns its
+// document. However slow the machine is, nothing is cut off.
 func (s *scene) ask(schema fields.Schemer, act func(), args ...string) answer {
 	s.Helper()
-	args = append(args, "-o", "json", "--for", s.watched, "--log-level", "info", "-N", fmt.Sprintf("inode:%d", s.ns.Inode()))
+	args = append(args, "-o", "json", "--for", "5m", "--log-level", "debug", "-N", fmt.Sprintf("inode:%d", s.ns.Inode()))
 	cmd := liveCmd(s.T, args...)
 	var out bytes.Buffer
 	cmd.Stdout = &out
@@ -172,13 +172,26 @@ func (s *scene) ask(schema fields.Schemer, act func(), args ...string) answer {
 	}
 	s.Cleanup(func() { _ = cmd.Process.Kill() })
 	talk := bufio.NewReader(stderr)
-	for line := ""; !strings.Contains(line, "all sockets were read"); {
-		if line, err = talk.ReadString('\n'); err != nil {
-			s.Fatalf("%v: %v: %s", args, err, line)
+	hear := func(done func(line string) bool) {
+		for line := ""; !done(line); {
+			if line, err = talk.ReadString('\n'); err != nil {
+				s.Fatalf("%v: %v: %s", args, err, line)
+			}
 		}
 	}
+	hear(func(line string) bool { return strings.Contains(line, "all sockets were read") })
 	s.process = cmd.Process
 	act()
+	enough := bootNow() + event.Time(s.linger)
+	hear(func(line string) bool {
+		_, at, _ := strings.Cut(line, `{"boot_ns": `)
+		at, _, frame := strings.Cut(at, "}")
+		told, err := strconv.ParseUint(at, 10, 64)
+		return frame && err == nil && event.Time(told) >= enough
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		s.Fatal(err)
+	}
 	rest, _ := io.ReadAll(talk)
 	if err := cmd.Wait(); err != nil {
 		s.Fatalf("%v: %v\n%s", args, err, rest)

@@ -130,6 +130,9 @@ func (p *pipeline) frames(ev *event.Event) error {
 	at := p.now - (p.now-p.next)%event.Time(p.interval)
 	p.next = at + event.Time(p.interval)
 	snap := p.ledger.Snapshot(at)
+	if p.log != nil {
+		p.log.Debug("frame", zap.Uint64("boot_ns", uint64(at)))
+	}
 	if err := p.search.follow(p.source, snap); err != nil {
 		p.log.Warn("search times are not measured", zap.Error(err))
 	}

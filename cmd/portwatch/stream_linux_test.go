@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -216,7 +217,7 @@ func TestLiveEventsTellWhatIsLost(t *testing.T) {
 // that waits has its owner.
 func TestLiveBlameAfterAnOverflow(t *testing.T) {
 	s := newScene(t)
-	s.watched = "15s"
+	s.linger = 10 * time.Second // and until it has healed
 	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.1.1"), s.server("0.0.0.0:9000", true).Port())
 	s.ns.SetRange(10000, 60000)
 	client := s.actor("client")
@@ -244,6 +245,7 @@ func TestLiveBlameAfterAnOverflow(t *testing.T) {
 func TestLiveBlameAfterAStop(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
+	s.linger = 6 * time.Second // and until it has healed
 	s.ns.SetRange(10000, 60000)
 	s.server("0.0.0.0:9000", true)
 	held := s.server("127.0.0.1:9001", false)
