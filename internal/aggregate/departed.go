@@ -37,12 +37,17 @@ func (l *Ledger) depart(ls *lease) {
 	l.departed.next = (l.departed.next + 1) % departedCount
 }
 
+// existed reports whether the lease did at a moment, not long before now.
+func (d *departure) existed(at, now event.Time) bool {
+	return d.lease.id.Born <= at && at < d.ended && d.ended+departedFor >= now
+}
+
 // heldUntil yields the leases on a port that existed at a moment and have ended
 // since.
 func (l *Ledger) heldUntil(key bucketKey, at event.Time, yield func(*lease)) {
 	for i := range l.departed.ring {
 		d := &l.departed.ring[i]
-		if d.bucket == key && d.lease.id.Born <= at && at < d.ended && d.ended+departedFor >= l.now {
+		if d.bucket == key && d.existed(at, l.now) {
 			yield(&d.lease)
 		}
 	}

@@ -74,14 +74,18 @@ func bornOf(el *event.Lease) event.Time {
 	return el.ID.Born
 }
 
-// holdersOfPool are the owners of the pool's ports in use.
-func (l *Ledger) holdersOfPool(i uint32) []Holder {
-	p := l.pools.at(i)
-	rows := l.portHoldersIn(i)
+// holdersOfPool are the owners of the pool's ports in use, and of those that have
+// come back since.
+func (l *Ledger) holdersOfPool(i uint32, back []PoolOwner) []Holder {
+	rows := joined(l.portHoldersIn(i), back)
+	of := 0
+	for i := range rows {
+		of += rows[i].Ports
+	}
 	all := make([]Holder, 0, len(rows))
 	for _, o := range rows {
 		if o.Ports > 0 {
-			all = append(all, Holder{Owner: o.Owner, Ports: o.Ports, TimeWait: o.TimeWait, Of: int(p.counts.inUse)})
+			all = append(all, Holder{Owner: o.Owner, Ports: o.Ports, TimeWait: o.TimeWait, Of: of})
 		}
 	}
 	return foldHolders(all)

@@ -54,15 +54,16 @@ func (l *Ledger) look(i, home uint32, f *event.Failure) {
 	switch {
 	case f.Folded:
 	case home != 0:
-		entry.sight = l.sightOfPool(home - 1)
+		entry.sight = l.sightOfPool(home-1, f.Last)
 	case f.Reason == event.ReasonPortHeld || f.Reason == event.ReasonTupleTaken:
 		entry.sight = l.sightOfPort(f)
 	}
 }
 
 // sightOfPool is shared by all failures of a second in the pool; nil while its
-// range is not known.
-func (l *Ledger) sightOfPool(i uint32) *Sight {
+// range is not known. What had ended by the time that the refusal at the moment was
+// told is counted as it was then.
+func (l *Ledger) sightOfPool(i uint32, at event.Time) *Sight {
 	p := l.pools.at(i)
 	sp := l.pools.spans.at(p.span)
 	if p.course == nil || sp.effective.IsZero() {
@@ -72,9 +73,11 @@ func (l *Ledger) sightOfPool(i uint32) *Sight {
 		return last
 	}
 	key := l.keyOfPool(p)
+	back, ports, waiting := l.cameBack(i, at)
 	s := &Sight{
-		At: l.now, Complete: l.complete, Pool: &key, Capacity: int(p.open(sp)), InUse: int(p.counts.inUse), TimeWait: int(p.counts.timeWait),
-		Headroom: int(p.open(sp) - p.taken()), Holders: l.holdersOfPool(i),
+		At: l.now, Complete: l.complete, Pool: &key, Capacity: int(p.open(sp)),
+		InUse: int(p.counts.inUse) + ports, TimeWait: int(p.counts.timeWait) + waiting,
+		Headroom: max(0, int(p.open(sp)-p.taken())-ports), Holders: l.holdersOfPool(i, back),
 		PoisonKnown: l.start.Poison != event.PoisonUnknown,
 	}
 	if p.request == RequestConnect {

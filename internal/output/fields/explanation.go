@@ -72,7 +72,7 @@ func noneLeft(f *failureRow) string {
 		words = fmt.Sprintf("there was no port; who held %s of %s is not known, because not all sockets were read by then",
 			grouped(s.Headroom), grouped(s.Capacity))
 	case s.Headroom > 0:
-		words = fmt.Sprintf("the kernel found no port, though %s of %s were not seen to be taken",
+		words = fmt.Sprintf("the kernel found no port; when that was told, %s of %s had come back, or were never seen to be taken",
 			grouped(s.Headroom), grouped(s.Capacity))
 	}
 	if s.InUse > 0 {

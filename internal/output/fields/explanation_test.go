@@ -63,8 +63,8 @@ func TestExplanation(t *testing.T) {
 		{
 			"more than was seen", event.ReasonPoolExhausted, "10.0.0.1:0", "10.0.0.5:443",
 			&aggregate.Sight{Complete: true, Pool: pool, Capacity: 2000, Headroom: 1, InUse: 1999, Holders: []aggregate.Holder{}},
-			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: the kernel found no port, " +
-				"though 1 of 2,000 were not seen to be taken; 1,999 in use, 0 in TIME_WAIT.",
+			"nginx[977] asked bind() for any TCP port of 10.0.0.1 towards 10.0.0.5:443: the kernel found no port; " +
+				"when that was told, 1 of 2,000 had come back, or were never seen to be taken; 1,999 in use, 0 in TIME_WAIT.",
 		},
 		{
 			"a pool without a range", event.ReasonRangeExhausted, "10.0.0.1:0", "", nil,
