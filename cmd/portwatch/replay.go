@@ -98,7 +98,7 @@ func openReplay(ctx context.Context, stderr io.Writer, o readOptions) (watcher, 
 	if err != nil {
 		return nil, err
 	}
-	r, err := recording.Open(o.file)
+	r, err := recording.Open(ctx, o.file)
 	if err != nil {
 		return nil, classifiedError{err, errRecording}
 	}
@@ -182,7 +182,7 @@ func clockOf(s *recording.Survey) aggregate.Clock {
 
 // search plays the recording to a view, and closes it.
 func (r *readOptions) search(ctx context.Context, v view) error {
-	in, err := recording.Open(r.file)
+	in, err := recording.Open(ctx, r.file)
 	if err != nil {
 		return classifiedError{err, errRecording}
 	}

@@ -55,3 +55,26 @@ func (d osDisk) Truncate(size int64) error {
 
 // isDiskFull reports whether a write failed for want of room.
 func isDiskFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// openFile opens a file to read. A FIFO is opened at once, with or without a writer.
+func openFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
+// awaitWriter waits until a FIFO has something to read, or has ended; before its
+// first writer has come a read would say that it is over.
+func awaitWriter(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		return err
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Read(func(fd uintptr) bool {
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(ready, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+}

@@ -71,7 +71,7 @@ func TestGoldenRecordings(t *testing.T) {
 }
 
 func checkGolden(t *testing.T, minor int, kinds []event.Kind) {
-	r, err := Open(golden(minor))
+	r, err := Open(t.Context(), golden(minor))
 	if err != nil {
 		t.Fatal(err)
 	}

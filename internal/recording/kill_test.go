@@ -74,7 +74,7 @@ func TestKilledWriterLosesTheOpenBlock(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("the writer was not killed")
 		}
-		r, err := Open(file)
+		r, err := Open(t.Context(), file)
 		if err != nil {
 			t.Fatal(err)
 		}

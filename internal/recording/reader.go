@@ -1,11 +1,13 @@
 package recording
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
 )
@@ -51,6 +53,7 @@ type Reader struct {
 	notes    []Note
 	skimming bool // events are not unpacked
 	totals   Totals
+	wake     func() // ends a read that waits for a writer; nil if nothing does
 }
 
 // Totals are what the headers of the blocks say.
@@ -59,19 +62,27 @@ type Totals struct {
 	First, Last                           event.Time
 }
 
-// Open begins to read a file; "-" is standard input.
-func Open(path string) (*Reader, error) {
+// Open begins to read a file; "-" is standard input. Of a FIFO it waits for a
+// writer, while ctx permits.
+func Open(ctx context.Context, path string) (*Reader, error) {
 	if path == "-" {
 		return newReader(os.Stdin, io.NopCloser(nil))
 	}
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("open recording: %w", err)
 	}
-	r, err := newReader(f, f)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
+	// A file has no deadline, and needs none.
+	wake := func() { _ = f.SetReadDeadline(time.Unix(1, 0)) }
+	defer context.AfterFunc(ctx, wake)()
+	var r *Reader
+	if err = awaitWriter(f); err == nil {
+		r, err = newReader(f, f)
 	}
+	if err != nil {
+		return nil, errors.Join(cmp.Or(ctx.Err(), fmt.Errorf("open %s: %w", path, err)), f.Close())
+	}
+	r.wake = wake
 	return r, nil
 }
 
@@ -132,6 +143,9 @@ func (r *Reader) Totals() Totals { return r.totals }
 
 // Read implements [event.Source].
 func (r *Reader) Read(ctx context.Context, dst []event.Event) (int, error) {
+	if r.wake != nil {
+		defer context.AfterFunc(ctx, r.wake)()
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
@@ -143,7 +157,7 @@ func (r *Reader) Read(ctx context.Context, dst []event.Event) (int, error) {
 			return 0, io.EOF
 		}
 		if err := r.advance(); err != nil {
-			return 0, err
+			return 0, cmp.Or(ctx.Err(), err)
 		}
 	}
 }

@@ -204,7 +204,7 @@ func TestReaderRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Open(t.TempDir()); err == nil {
+	if _, err := Open(t.Context(), t.TempDir()); err == nil {
 		t.Error("a directory is no recording")
 	}
 }

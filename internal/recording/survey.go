@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/portwatch/portwatch/internal/event"
 )
@@ -27,7 +26,7 @@ type Survey struct {
 // and notes are not looked for; else, and if thorough, all blocks are, and all
 // events if thorough.
 func Look(ctx context.Context, path string, thorough bool) (*Survey, error) {
-	r, err := Open(path)
+	r, err := Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +68,13 @@ func (r *Reader) skim() {
 // fromIndex takes the totals from the file's index, and reports whether it has
 // one.
 func (s *Survey) fromIndex(path string) bool {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
+	if err != nil || !info.Mode().IsRegular() { // a FIFO is read once
 		return false
 	}
 	entries, err := readIndex(f, info.Size())
