@@ -57,10 +57,15 @@ func (p *apart) own(o *aggregate.OwnerInfo) bool {
 
 // why is why nothing is told apart; "" if it is.
 func (p *apart) why() string {
-	if p.grouped() || p.tree != nil {
+	switch {
+	case p.grouped():
 		return ""
+	case p.tree == nil:
+		return p.noGroup + "; " + p.noTree
+	case p.tree.Headless():
+		return p.noGroup + "; the event of its start was lost"
 	}
-	return p.noGroup + "; " + p.noTree
+	return ""
 }
 
 // doubt says why a part of the command's own may be taken for others'; "" if none

@@ -21,6 +21,10 @@ func forkingKernel(events []event.Event) kernel {
 	return k
 }
 
+func lostForks() event.Event {
+	return event.Event{Kind: event.KindLost, Time: at(2), Lost: &event.Lost{What: "fork", Cause: event.LostRing, CPU: -1, Count: 2}}
+}
+
 // forks is a command whose grandchild is given a port and refused another, beside
 // a process that nobody knows of.
 func forks() []event.Event {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portwatch/portwatch/internal/event"
@@ -27,8 +28,10 @@ func scriptedEvents(name string) (kernel, error) {
 	case "forks":
 		return forkingKernel(forks()), nil
 	case "lost-forks":
-		lost := event.Event{Kind: event.KindLost, Time: at(2), Lost: &event.Lost{What: "fork", Cause: event.LostRing, CPU: -1, Count: 2}}
-		return forkingKernel(append(forks(), lost)), nil
+		return forkingKernel(append(forks(), lostForks())), nil
+	case "lost-start":
+		isFork := func(ev event.Event) bool { return ev.Kind == event.KindFork }
+		return forkingKernel(append(slices.DeleteFunc(forks(), isFork), lostForks())), nil
 	case "services":
 		return tellingKernel(services()), nil
 	case "quiet":

@@ -76,6 +76,10 @@ func (t *Tree) Holds(id event.OwnerID) bool {
 // such a process has started is not in it.
 func (t *Tree) Lost() uint64 { return t.lost }
 
+// Headless reports whether nothing is known to be of the tree, and that may be for
+// want of the fork that began it.
+func (t *Tree) Headless() bool { return len(t.processes) == 0 && t.lost > 0 }
+
 // Beyond is how many processes of the tree were not kept, beyond MaxTree. What
 // they have started is not in it either, and is not counted.
 func (t *Tree) Beyond() uint64 { return t.beyond }

@@ -56,6 +56,25 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// A tree of which the beginning may be lost is not an empty one.
+func TestTreeWithoutItsBeginning(t *testing.T) {
+	root, child := task(10, 1), task(11, 2)
+	lost := event.Event{Kind: event.KindLost, Time: sec(2), Lost: &event.Lost{What: "fork", Cause: event.LostRing, CPU: -1, Count: 1}}
+	for _, tt := range []struct {
+		events []event.Event
+		want   bool
+	}{
+		{nil, false},
+		{[]event.Event{lost}, true},
+		{[]event.Event{forked(root, child), lost}, false},
+		{[]event.Event{forked(task(20, 1), task(21, 2)), lost}, true},
+	} {
+		if got := grown(tt.events...).Headless(); got != tt.want {
+			t.Errorf("%d events: headless %t, want %t", len(tt.events), got, tt.want)
+		}
+	}
+}
+
 // A loss counts where a fork may be among what was lost.
 func TestTreeCountsLostForks(t *testing.T) {
 	tests := []struct {
